@@ -1,0 +1,56 @@
+package capstan
+
+import "time"
+
+// ShareAll is the share, in basis points, of a finished release: everyone.
+const ShareAll = 10_000
+
+// EndReason says why a release was taken back. A release that a newer one has
+// replaced is not ended: whether it is still live follows from the rows.
+type EndReason string
+
+const (
+	EndRolledBack  EndReason = "rolled_back"
+	EndQuarantined EndReason = "quarantined"
+	EndAborted     EndReason = "aborted"
+)
+
+// Release is a bundle put on a channel at a moment. It is numbered within its
+// app, never edited, only superseded, paused or ended.
+type Release struct {
+	App     string
+	Number  int64 // 1, 2, 3 … within the app, over all its channels
+	Channel string
+	Bundle  string // bundle id; "" sends devices back to the web content of their store build
+	Version string // of the bundle; "" for built-in
+
+	// Rollout: how far the release reaches.
+	ShareBP int    // 0–10 000 basis points of devices
+	Salt    string // places devices, see internal/rollout
+	Paused  bool   // no further device gets it; those that run it keep it
+
+	At        time.Time
+	By        string
+	EndedAt   time.Time // zero while not ended
+	EndReason EndReason
+}
+
+// Builtin reports whether r sends devices back to their store build.
+func (r Release) Builtin() bool { return r.Bundle == "" }
+
+// Ended reports whether r was taken back.
+func (r Release) Ended() bool { return !r.EndedAt.IsZero() }
+
+// Finished reports whether r reaches everyone.
+func (r Release) Finished() bool { return r.ShareBP >= ShareAll && !r.Paused && !r.Ended() }
+
+// AppState is everything the rows say about one app that can change a
+// device's answer, as read in one transaction.
+type AppState struct {
+	Number   int64 // of the last change in the store when this was read
+	App      App
+	Channels []Channel
+	Releases []Release               // per channel at least the live ones, the last ten and all ended ones
+	Bundles  []Bundle                // every bundle that Releases name
+	Files    map[string][]StoredFile // by bundle id, for bundles with DeltaOffered
+}
