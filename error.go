@@ -131,6 +131,7 @@ type Error struct {
 	Hints   []string // each a command to paste or one sentence
 	Number  int64    // current change number, for CodeStale
 	Details []string // for example the paths that differ
+	Request string   // id of the request that failed, as the server logged it
 	Err     error    // cause, for logs and errors.Is; never shown
 }
 
