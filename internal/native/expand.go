@@ -6,13 +6,13 @@ import "errors"
 type Format string
 
 const (
-	Zip  Format = "zip"
-	Gzip Format = "gzip"
-	XZ   Format = "xz"
-	Zstd Format = "zstd"
-	Tar  Format = "tar"
-	Br   Format = "br" // has no magic number: known by the name alone
-	Sevn Format = "7z"
+	Zip      Format = "zip"
+	Gzip     Format = "gzip"
+	XZ       Format = "xz"
+	Zstd     Format = "zstd"
+	Tar      Format = "tar"
+	Br       Format = "br" // has no magic number: known by the name alone
+	SevenZip Format = "7z"
 )
 
 // MaxDepth is how many archives inside one another are opened; a third one is

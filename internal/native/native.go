@@ -79,7 +79,7 @@ type Content interface {
 // stay closed and are blocked, since nobody can say what they hold. An error
 // is one of reading.
 func Inspect(path string, c Content, expand Expand) ([]Finding, error) {
-	return inspect(path, c, expand, 0)
+	return inspector{expand}.inspect(file{shown: path, name: path, Content: c})
 }
 
 // Blocked returns the findings that refuse a bundle.
