@@ -40,9 +40,6 @@ type NewBundle struct {
 	NativeMin map[capstan.Platform]string `json:"native_min,omitempty"`
 	Link      string                      `json:"link,omitempty"`
 	Comment   string                      `json:"comment,omitempty"`
-	// SkipCodeCheck registers a bundle none of whose scripts calls
-	// notifyAppReady.
-	SkipCodeCheck bool `json:"skip_code_check,omitempty"`
 }
 
 // Registered is the answer to registering a bundle.

@@ -19,6 +19,7 @@ import (
 	"github.com/capstan-ota/capstan/internal/auth"
 	"github.com/capstan-ota/capstan/internal/blob"
 	"github.com/capstan-ota/capstan/internal/catalog"
+	"github.com/capstan-ota/capstan/internal/manifest"
 	"github.com/capstan-ota/capstan/internal/store"
 )
 
@@ -30,7 +31,7 @@ type Control struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	Random  io.Reader // for ids and salts
-	TempDir string    // for archives while they are checked
+	Limits  manifest.Limits
 }
 
 // ChannelChange is what came of changing a channel.
@@ -67,9 +68,8 @@ type Target struct {
 
 // NewBundle is a bundle whose bytes have been put.
 type NewBundle struct {
-	Bundle        capstan.Bundle // Version, Archive, NativeMin, Link, Comment
-	Files         capstan.Manifest
-	SkipCodeCheck bool
+	Bundle capstan.Bundle // Version, Archive, NativeMin, Link, Comment
+	Files  capstan.Manifest
 }
 
 // Registered is what came of registering a bundle.

@@ -118,14 +118,15 @@ type window struct {
 }
 
 type eventKey struct {
-	app                      string
-	device                   capstan.DeviceID
-	action, version, old, at string
+	app                        string
+	device                     capstan.DeviceID
+	action, version, old, file string
+	at                         int64
 }
 
 func sum(e *capstan.Event) uint64 {
 	return maphash.Comparable(seed, eventKey{
-		e.App, e.Device, e.Action, e.Version + ":" + e.File, e.OldVersion, e.At.UTC().String(),
+		e.App, e.Device, e.Action, e.Version, e.OldVersion, e.File, e.At.UnixMilli(),
 	})
 }
 
