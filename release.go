@@ -54,3 +54,29 @@ type AppState struct {
 	Bundles  []Bundle                // every bundle that Releases name
 	Files    map[string][]StoredFile // by bundle id, for bundles with DeltaOffered
 }
+
+// LiveWalk finds the releases of one channel that may still serve somebody: it
+// is shown them newest first, until newer finished ones cover every platform
+// for every native version. A finished release covers the platforms for which
+// its bundle has no lowest native version. That a release is superseded is
+// never written down: it follows from the rows.
+type LiveWalk struct{ covered PlatformSet }
+
+// Done reports whether no older release can be live.
+func (w *LiveWalk) Done() bool { return w.covered == AllPlatforms }
+
+// Next takes the next older release and reports whether it is live. nativeMin
+// belongs to its bundle; nil for built-in.
+func (w *LiveWalk) Next(r Release, nativeMin map[Platform]string) bool {
+	if w.Done() || r.Ended() {
+		return false
+	}
+	if r.Finished() {
+		for _, p := range Platforms {
+			if _, bounded := nativeMin[p]; !bounded {
+				w.covered = w.covered.With(p, true)
+			}
+		}
+	}
+	return true
+}
