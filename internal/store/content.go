@@ -1,10 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/capstan-ota/capstan"
@@ -155,10 +158,15 @@ func lease(ctx context.Context, tx *sql.Tx, have map[capstan.Digest][]Content, u
 	return leased, err
 }
 
-// Contents returns what org has of digests, in every stored form.
-func (db *DB) Contents(ctx context.Context, org string, digests []capstan.Digest) (map[capstan.Digest][]Content, error) {
+// Contents returns what org has of digests, in every stored form, ordered by
+// digest and form.
+func (db *DB) Contents(ctx context.Context, org string, digests []capstan.Digest) ([]Content, error) {
 	have, err := readContents(ctx, db.reader, org, digests)
-	return have, db.fail("read contents", err)
+	list := slices.Concat(slices.Collect(maps.Values(have))...)
+	slices.SortFunc(list, func(a, b Content) int {
+		return cmp.Or(strings.Compare(string(a.Digest), string(b.Digest)), strings.Compare(string(a.Encoding), string(b.Encoding)))
+	})
+	return list, db.fail("read contents", err)
 }
 
 func readContents(ctx context.Context, q querier, org string, digests []capstan.Digest) (map[capstan.Digest][]Content, error) {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ type Options struct {
 	Dir         string
 	PostgresURL string // postgres://…; "" means SQLite in Dir
 	Now         func() time.Time
+	Log         *slog.Logger // told of migrations; nil discards
 }
 
 // DB is the store. It is safe for concurrent use.
@@ -38,6 +40,9 @@ type DB struct {
 // server does not answer, and storage_full when the disk is full.
 func Open(ctx context.Context, o Options) (*DB, error) {
 	db := &DB{dir: o.Dir, now: o.Now}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	var err error
 	if o.PostgresURL != "" {
 		db.dialect = postgresDialect{}
@@ -50,7 +55,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, db.fail("open the store", err)
 	}
-	if err = migrate(ctx, db.dialect, db.writer); err == nil {
+	if err = migrate(ctx, db.dialect, db.writer, o.Log); err == nil {
 		db.log, err = db.dialect.events(ctx, db)
 	}
 	if err != nil {

@@ -7,34 +7,6 @@ import (
 	"github.com/capstan-ota/capstan"
 )
 
-// liveWalk goes over the releases of one channel, newest first, and finds those that
-// may still serve somebody: until newer finished ones cover every platform
-// for every native version. A finished release covers the platforms for which
-// its bundle has no lowest native version. Whether a release is replaced is
-// never written down: it follows from the rows.
-type liveWalk struct {
-	covered capstan.PlatformSet
-}
-
-// done reports whether no older release can be live.
-func (w *liveWalk) done() bool { return w.covered == capstan.AllPlatforms }
-
-// next takes the next older release and reports whether it is live. nativeMin
-// belongs to its bundle.
-func (w *liveWalk) next(r capstan.Release, nativeMin map[capstan.Platform]string) bool {
-	if w.done() || r.Ended() {
-		return false
-	}
-	if r.Finished() {
-		for _, p := range capstan.Platforms {
-			if _, bounded := nativeMin[p]; !bounded {
-				w.covered = w.covered.With(p, true)
-			}
-		}
-	}
-	return true
-}
-
 // walkPage is how many releases are read at a time; most channels are covered
 // by their newest.
 const walkPage = 20
@@ -45,7 +17,7 @@ const walkPage = 20
 func channelReleases(ctx context.Context, tx *sql.Tx, app, channel string, last int,
 	nativeMin func(bundle string) (map[capstan.Platform]string, error),
 ) (list []capstan.Release, live map[int64]bool, err error) {
-	var walk liveWalk
+	var walk capstan.LiveWalk
 	live = map[int64]bool{}
 	seen := 0
 	for before := int64(0); ; {
@@ -54,14 +26,14 @@ func channelReleases(ctx context.Context, tx *sql.Tx, app, channel string, last 
 			return nil, nil, err
 		}
 		for _, r := range page {
-			if seen >= last && walk.done() {
+			if seen >= last && walk.Done() {
 				return list, live, nil
 			}
 			bounds, err := nativeMin(r.Bundle)
 			if err != nil {
 				return nil, nil, err
 			}
-			isLive := walk.next(r, bounds)
+			isLive := walk.Next(r, bounds)
 			if isLive {
 				live[r.Number] = true
 			}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"strings"
 
 	"github.com/pressly/goose/v3"
@@ -25,7 +26,7 @@ import (
 var migrations embed.FS
 
 // migrate brings the schema up to date. Each migration is one transaction.
-func migrate(ctx context.Context, d dialect, pool *sql.DB) error {
+func migrate(ctx context.Context, d dialect, pool *sql.DB, log *slog.Logger) error {
 	folder, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
@@ -40,8 +41,12 @@ func migrate(ctx context.Context, d dialect, pool *sql.DB) error {
 		return fmt.Errorf("read migrations: %w", err)
 	}
 	// The provider is not closed: that would close the pool.
-	if _, err := provider.Up(ctx); err != nil {
+	done, err := provider.Up(ctx)
+	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
+	}
+	for _, m := range done {
+		log.InfoContext(ctx, "migrated the store", "engine", d.name(), "version", m.Source.Version, "took", m.Duration)
 	}
 	return nil
 }
