@@ -55,15 +55,21 @@ func (v *Verifier) Read(p []byte) (int, error) {
 	switch {
 	case err == nil:
 		return n, nil
-	case !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return n, fmt.Errorf("read blob %s: %w", v.digest, err)
-	case v.read < v.size:
+	case v.read < v.size && isEnd(err):
 		return n, v.mismatch("ends after %d of the announced %d bytes", v.read, v.size)
+	case !errors.Is(err, io.EOF):
+		return n, fmt.Errorf("read blob %s: %w", v.digest, err)
 	}
 	if got := capstan.DigestSum(v.hash.Sum(nil)); got != v.digest {
 		return n, v.mismatch("holds bytes whose digest is %s", got)
 	}
 	return n, io.EOF
+}
+
+// isEnd reports whether err says that the body is over. A request body that
+// was cut off ends with io.ErrUnexpectedEOF.
+func isEnd(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 func (v *Verifier) mismatch(format string, args ...any) error {
