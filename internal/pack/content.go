@@ -2,7 +2,14 @@ package pack
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
 	"io"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/capstan-ota/capstan"
 )
@@ -15,9 +22,20 @@ const (
 	Plain Form = "plain"
 	// Tried files are compressed, and stored so when that saves enough.
 	Tried Form = "tried"
-	// Forced files are stored as brotli whatever it costs: empty ones, and those
-	// whose own name ends in ".br".
+	// Forced files are stored as brotli whatever it costs: empty ones, since older
+	// iOS plugins fail on an empty body, and those whose own name ends in ".br",
+	// since plugins strip that suffix once (device-clients.md §7.1, §7.3).
 	Forced Form = "forced"
+)
+
+const (
+	// MinBrotliBytes is the plain size from which on brotli is tried. Below it a
+	// request costs more than the bytes, and it is the bound of the publisher's
+	// CLI, so the same app has the same files under both (device-clients.md §7.3).
+	MinBrotliBytes = 8192
+	// MinBrotliGain is what must be saved to be worth a decoder run on the phone:
+	// more than this many bytes.
+	MinBrotliGain = 10
 )
 
 // Content is one distinct content of a bundle.
@@ -37,18 +55,41 @@ func (c Content) Need() capstan.Encoding {
 	return ""
 }
 
-// FormOf says which form a file of that name and size will get.
-func FormOf(path string, size int64) Form { return Plain }
+// FormOf says which form a file of that name and plain size will get.
+func FormOf(path string, size int64) Form {
+	switch {
+	case size == 0, strings.HasSuffix(path, ".br"):
+		return Forced
+	case size >= MinBrotliBytes:
+		return Tried
+	}
+	return Plain
+}
 
 // Contents lists the distinct contents of m, in the order of their first path.
 // A content that one of its paths forces into brotli is forced.
-func Contents(m capstan.Manifest) []Content { return nil }
+func Contents(m capstan.Manifest) []Content {
+	at := make(map[capstan.Digest]int, len(m))
+	var contents []Content
+	for _, f := range m {
+		form := FormOf(f.Path, f.Size)
+		i, known := at[f.Digest]
+		switch {
+		case !known:
+			at[f.Digest] = len(contents)
+			contents = append(contents, Content{f.Digest, f.Size, f.Path, form})
+		case form == Forced:
+			contents[i].Form = Forced
+		}
+	}
+	return contents
+}
 
 // Stored is a content in the form in which it is uploaded and served.
 type Stored struct {
 	Content
 	Encoding  capstan.Encoding // Identity or Brotli
-	Blob      capstan.Digest   // of the stored bytes
+	Blob      capstan.Digest   // of the stored bytes; equals Digest for Identity
 	BlobBytes int64
 	open      func() (io.ReadCloser, error)
 }
@@ -56,18 +97,100 @@ type Stored struct {
 // Open returns the stored bytes, as often as it is called.
 func (s *Stored) Open() (io.ReadCloser, error) { return s.open() }
 
-// Compress returns the brotli form of plain at quality 11, verified by decoding
-// it with another implementation.
-func Compress(plain []byte) ([]byte, error) { return nil, nil }
+// Encode makes the stored form of one content of s. Errors:
+// [capstan.CodeFileChanged], [capstan.CodeFolder], and that of ctx.
+func (s *Source) Encode(ctx context.Context, c Content) (*Stored, error) {
+	open := func() (io.ReadCloser, error) { return s.Open(c.Path) }
+	identity := &Stored{Content: c, Encoding: capstan.Identity, Blob: c.Digest, BlobBytes: c.Size, open: open}
+	limit := int64(-1)
+	switch c.Form {
+	case Plain:
+		s.progress(c.Size)
+		return identity, nil
+	case Tried:
+		limit = c.Size - MinBrotliGain - 1
+	}
+	packed, err := compress(ctx, c.Size, c.Digest, limit, open)
+	s.progress(c.Size)
+	if errors.Is(err, errNoGain) || errors.Is(err, errEncoder) && c.Form == Tried {
+		return identity, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("compress %s: %w", c.Path, err)
+	}
+	return &Stored{
+		Content: c, Encoding: capstan.Brotli, Blob: capstan.DigestOf(packed), BlobBytes: int64(len(packed)),
+		open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(packed)), nil },
+	}, nil
+}
 
-// Decompress writes the plain bytes of the brotli stream r to w, at most limit
-// bytes. More is [capstan.CodeTooLarge]; anything that is not one whole stream,
-// or has bytes behind it, is [capstan.CodeInvalid].
-func Decompress(w io.Writer, r io.Reader, limit int64) (n int64, err error) { return 0, nil }
+// EncodeAll makes the stored form of each of contents and hands it to send,
+// from up to senders goroutines at once, so that the network and the CPUs work
+// at the same time. At most Workers + senders stored forms are in memory. The
+// first error stops everything and is returned.
+func (s *Source) EncodeAll(ctx context.Context, contents []Content, senders int, send func(context.Context, *Stored) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	work := make(chan Content)
+	ready := make(chan *Stored)
+	group.Go(func() error {
+		defer close(work)
+		return feed(ctx, contents, work)
+	})
+	group.Go(func() error {
+		defer close(ready)
+		encoders, ctx := errgroup.WithContext(ctx)
+		for range s.workers {
+			encoders.Go(func() error { return s.encodeFrom(ctx, work, ready) })
+		}
+		return encoders.Wait()
+	})
+	for range max(1, senders) {
+		group.Go(func() error {
+			for stored := range ready {
+				if err := send(ctx, stored); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
 
-// EmptyBrotli is the brotli form of nothing that every plugin knows
-// (device-clients.md §7.3).
-func EmptyBrotli() []byte { return bytes.Clone([]byte{0x1b, 0x00, 0x06}) }
+func feed[T any](ctx context.Context, list []T, to chan<- T) error {
+	for _, x := range list {
+		select {
+		case to <- x:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
 
-// CRC32 is the checksum of old plugins: IEEE, 8 lower-case hex digits.
-func CRC32(r io.Reader) (string, error) { return "", nil }
+func (s *Source) encodeFrom(ctx context.Context, work <-chan Content, ready chan<- *Stored) error {
+	for c := range work {
+		stored, err := s.Encode(ctx, c)
+		if err != nil {
+			return err
+		}
+		select {
+		case ready <- stored:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// CRC32 is the checksum of old plugins: IEEE, 8 lower-case hex digits
+// (device-clients.md §6.4).
+func CRC32(r io.Reader) (string, error) {
+	h := crc32.NewIEEE()
+	if _, err := io.Copy(h, r); err != nil {
+		return "", fmt.Errorf("compute CRC-32: %w", err)
+	}
+	return crcText(h.Sum32()), nil
+}
+
+func crcText(sum uint32) string { return fmt.Sprintf("%08x", sum) }

@@ -1,0 +1,225 @@
+package pack
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+
+	andybalholm "github.com/andybalholm/brotli"
+	brrr "github.com/molecule-man/go-brrr"
+
+	"github.com/capstan-ota/capstan"
+)
+
+// quality is brotli's best: a file is compressed once and downloaded by every
+// device.
+const quality = 11
+
+// window returns the base 2 logarithm of the window for a plain size. 24 is the
+// most that RFC 7932 allows without the large-window extension, which plugins
+// cannot read; it costs a phone 16 MiB while it decodes, so smaller files, which
+// gain nothing from it, stay with the usual 22.
+func window(size int64) int {
+	if size > 1<<22 {
+		return 24
+	}
+	return 22
+}
+
+// errNoGain stops a compression that can no longer save enough.
+var errNoGain = errors.New("brotli saves too little")
+
+// Compress returns the brotli form of plain at quality 11. What it returns was
+// decoded again by another implementation and is what plain was.
+func Compress(plain []byte) ([]byte, error) {
+	return compress(context.Background(), int64(len(plain)), capstan.DigestOf(plain), -1, func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(plain)), nil
+	})
+}
+
+// compress makes the brotli form of the plain bytes that open reads and verifies
+// it against their size and digest. With limit ≥ 0 it returns errNoGain instead
+// of more than limit bytes. The encoder of choice is twice as fast as the other
+// one but young: what it gets wrong, the other one does again.
+func compress(ctx context.Context, size int64, digest capstan.Digest, limit int64, open func() (io.ReadCloser, error)) ([]byte, error) {
+	if size == 0 {
+		return EmptyBrotli(), nil
+	}
+	var err error
+	for _, encode := range []encoder{fastEncoder, provenEncoder} {
+		var packed []byte
+		packed, err = encodeWith(ctx, encode, size, limit, open)
+		if errors.Is(err, errEncoder) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err = verifyBrotli(packed, size, digest); err == nil {
+			return packed, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: %w", errEncoder, err)
+}
+
+// errEncoder marks a failure of an encoder, as opposed to one of reading.
+var errEncoder = errors.New("brotli encoder failed")
+
+// encoder makes a writer that compresses plain bytes of a known number to dst.
+type encoder func(dst io.Writer, size int64) (io.WriteCloser, error)
+
+func fastEncoder(dst io.Writer, size int64) (io.WriteCloser, error) {
+	return brrr.NewWriterOptions(dst, quality, brrr.WriterOptions{LGWin: window(size), SizeHint: uint(size)})
+}
+
+func provenEncoder(dst io.Writer, size int64) (io.WriteCloser, error) {
+	return andybalholm.NewWriterOptions(dst, andybalholm.WriterOptions{Quality: quality, LGWin: window(size)}), nil
+}
+
+func encodeWith(ctx context.Context, encode encoder, size, limit int64, open func() (io.ReadCloser, error)) (packed []byte, err error) {
+	// A library that panics on some input must cost one file the faster encoder,
+	// not the developer the upload.
+	defer func() {
+		if p := recover(); p != nil {
+			packed, err = nil, fmt.Errorf("%w: %v", errEncoder, p)
+		}
+	}()
+	src, err := open()
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	out := &bounded{limit: limit}
+	w, err := encode(out, size)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errEncoder, err)
+	}
+	if err := copyInto(ctx, w, src); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, encoderError(err)
+	}
+	return out.Bytes(), nil
+}
+
+// copyInto feeds an encoder, looking at ctx between pieces: quality 11 takes a
+// second for each megabyte.
+func copyInto(ctx context.Context, w io.Writer, src io.Reader) error {
+	piece := make([]byte, 256<<10)
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := src.Read(piece)
+		if n > 0 {
+			if _, err := w.Write(piece[:n]); err != nil {
+				return encoderError(err)
+			}
+		}
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+func encoderError(err error) error {
+	if errors.Is(err, errNoGain) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errEncoder, err)
+}
+
+// bounded is a buffer that refuses to grow beyond limit, when that is ≥ 0.
+type bounded struct {
+	bytes.Buffer
+	limit int64
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.limit >= 0 && int64(b.Len()+len(p)) > b.limit {
+		return 0, errNoGain
+	}
+	return b.Buffer.Write(p)
+}
+
+// verifyBrotli checks that a device that decodes packed gets the plain bytes.
+func verifyBrotli(packed []byte, size int64, digest capstan.Digest) error {
+	h := sha256.New()
+	if plain, special := literal(packed); special {
+		h.Write(plain)
+	} else if _, err := Decompress(h, bytes.NewReader(packed), size); err != nil {
+		return fmt.Errorf("decode again: %w", err)
+	}
+	if got := capstan.DigestSum(h.Sum(nil)); got != digest {
+		return fmt.Errorf("decode again: the digest is %s, not %s", got, digest)
+	}
+	return nil
+}
+
+// literal is the short cut that plugins take before they decode: a file that
+// begins and ends in one of these ways is not decoded at all, and what stands
+// between is taken as it is (device-clients.md §7.3).
+func literal(packed []byte) (plain []byte, special bool) {
+	n := len(packed)
+	if n <= 3 || packed[n-1] != 0x03 {
+		return nil, false
+	}
+	if bytes.HasPrefix(packed, []byte{0x1b, 0x00, 0x06}) || bytes.HasPrefix(packed, []byte{0x0b, 0x02, 0x80}) {
+		return packed[3 : n-1], true
+	}
+	return nil, false
+}
+
+// EmptyBrotli is the brotli form of nothing that every plugin knows
+// (device-clients.md §7.3).
+func EmptyBrotli() []byte { return []byte{0x1b, 0x00, 0x06} }
+
+// Decompress writes the plain bytes of the brotli stream r to w, at most limit
+// bytes. More is [capstan.CodeTooLarge]; anything that is not one whole stream,
+// or has bytes behind it, is [capstan.CodeInvalid]. Errors of r and w are
+// returned as they are.
+func Decompress(w io.Writer, r io.Reader, limit int64) (n int64, err error) {
+	in := &noting{Reader: r}
+	decoder := andybalholm.NewReader(in)
+	piece := make([]byte, 64<<10)
+	for {
+		got, err := decoder.Read(piece)
+		if n+int64(got) > limit {
+			return n, capstan.Errorf(capstan.CodeTooLarge, "the brotli file decodes to more than the %d bytes that were announced", limit)
+		}
+		written, writeErr := w.Write(piece[:got])
+		n += int64(written)
+		switch {
+		case writeErr != nil:
+			return n, fmt.Errorf("write decoded bytes: %w", writeErr)
+		case err == io.EOF:
+			return n, nil
+		case in.err != nil:
+			return n, fmt.Errorf("read brotli: %w", in.err)
+		case err != nil:
+			return n, capstan.Errorf(capstan.CodeInvalid, "not a brotli file: %w", err)
+		}
+	}
+}
+
+// noting remembers the error of a reader, to tell a broken upload from a broken
+// file.
+type noting struct {
+	io.Reader
+	err error
+}
+
+func (r *noting) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		r.err = err
+	}
+	return n, err
+}
