@@ -450,9 +450,12 @@ func TestListPassesOverWhatIsNotABlob(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := openWith(t, dir, realOps())
-	d := blobtest.Put(t, s, []byte("a"))
+	d, other := blobtest.Put(t, s, []byte("a")), blobtest.Put(t, s, []byte("b"))
 	leaf := filepath.Join(dir, string(d[:2]), string(d[2:4]))
-	misplaced := strings.Repeat("f", 64)
+	misplaced := string(other)
+	if err := os.Mkdir(filepath.Join(leaf, string(d[:4])+strings.Repeat("0", 60)), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for _, path := range []string{
 		filepath.Join(dir, "README"), filepath.Join(dir, blob.TempDir, string(d)+".7"),
 		filepath.Join(leaf, ".DS_Store"), filepath.Join(leaf, misplaced), filepath.Join(leaf, string(d)+".bak"),
@@ -471,7 +474,7 @@ func TestListPassesOverWhatIsNotABlob(t *testing.T) {
 		}
 		got = append(got, info.Digest)
 	}
-	if diff := cmp.Diff([]capstan.Digest{d}, got); diff != "" {
+	if diff := cmp.Diff([]capstan.Digest{other, d}, got); diff != "" {
 		t.Errorf("list (-want +got):\n%s", diff)
 	}
 }
