@@ -109,6 +109,14 @@ func (s *Source) Encode(ctx context.Context, c Content) (*Stored, error) {
 		return identity, nil
 	case Tried:
 		limit = c.Size - MinBrotliGain - 1
+		worth, err := promising(ctx, c.Size, open)
+		if err != nil {
+			return nil, fmt.Errorf("compress %s: %w", c.Path, err)
+		}
+		if !worth {
+			s.progress(c.Size)
+			return identity, nil
+		}
 	}
 	packed, err := compress(ctx, c.Size, c.Digest, limit, open)
 	s.progress(c.Size)

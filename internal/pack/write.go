@@ -38,8 +38,9 @@ const (
 	// (security-reliability.md §2.4: 50 times in all); if no file of ours is above
 	// that, no archive of ours is.
 	maxRatio = 50
-	// deflateLevel: the zip is made once and downloaded by every fresh install.
-	deflateLevel = 9
+	// deflateLevel: on 8 MB of scripts and styles level 9 made 3 % less than level
+	// 8 in three times its time (11 against 36 MB/s), level 6 made 6 % more.
+	deflateLevel = 8
 )
 
 // WriteArchive writes the canonical zip of s to w. The same files give the same
