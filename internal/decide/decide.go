@@ -9,14 +9,14 @@ import (
 
 // Decide returns what the device gets. It does not allocate.
 func Decide(a *App, o Overlay, q *Query) Decision {
-	w := walk{app: a, overlay: o, q: q}
+	w := walk{look: look{app: a, q: q}, overlay: o}
 	return w.decide()
 }
 
 // Explain is Decide with every gate it passed, in order.
 func Explain(a *App, o Overlay, q *Query) (Decision, []Step) {
 	var steps []Step
-	w := walk{app: a, overlay: o, q: q, steps: &steps}
+	w := walk{look: look{app: a, q: q}, overlay: o, steps: &steps}
 	d := w.decide()
 	return d, steps
 }
@@ -24,18 +24,23 @@ func Explain(a *App, o Overlay, q *Query) (Decision, []Step) {
 // Resolve returns the channel that Decide would look at; false when there is
 // none.
 func Resolve(a *App, o Overlay, q *Query) (*Channel, bool) {
-	w := walk{app: a, overlay: o, q: q}
+	w := walk{look: look{app: a, q: q}, overlay: o}
 	w.resolve()
 	return w.channel, w.channel != nil
 }
 
 // walk is one decision on its way.
 type walk struct {
-	app     *App
+	look
 	overlay Overlay
-	q       *Query
 	steps   *[]Step // nil: nobody wants to read them
+}
 
+// look is what a gate looks at. It is passed by value, so that a walk stays on
+// the stack although gates are called through their table.
+type look struct {
+	app     *App
+	q       *Query
 	channel *Channel
 	target  *candidate
 	// skipped is why the target is only walked for the record: no release is
@@ -129,7 +134,6 @@ func (w *walk) choose() {
 		return
 	}
 	if c := w.fallback(w.channel.earlier); c != nil {
-		w.skipped = ""
 		w.aim(c)
 	}
 }
@@ -137,7 +141,7 @@ func (w *walk) choose() {
 // aim makes c the target. Electron cannot be sent to built-in: it gets the
 // newest earlier bundle instead (device-clients.md §3.5, §8.10).
 func (w *walk) aim(c *candidate) {
-	w.target = c
+	w.target, w.skipped = c, ""
 	if c.bundle != nil || w.q.Platform != capstan.Electron {
 		return
 	}
@@ -180,7 +184,7 @@ func (w *walk) unsuitable(c *candidate) capstan.Reason {
 	return ""
 }
 
-func (w *walk) nativeTooOld(c *candidate) bool {
+func (w look) nativeTooOld(c *candidate) bool {
 	i := platformIndex(w.q.Platform)
 	return c.bundle != nil && i >= 0 && w.q.NativeVersion.Less(c.bundle.NativeMin[i])
 }
@@ -208,9 +212,9 @@ func (w *walk) gates() capstan.Reason {
 		if w.target.bundle == nil && !g.builtin {
 			continue
 		}
-		reason := g.refuse(w)
+		reason := g.refuse(w.look)
 		if w.steps != nil {
-			*w.steps = append(*w.steps, Step{Gate: g.name, Pass: reason == "", Detail: g.detail(w)})
+			*w.steps = append(*w.steps, Step{Gate: g.name, Pass: reason == "", Detail: g.detail(w.look)})
 		}
 		if reason != "" {
 			return reason
@@ -228,7 +232,9 @@ func (w *walk) offered() Decision {
 		return d
 	}
 	d.Outcome, d.Reason, d.Form = capstan.Offer, capstan.ReasonNewRelease, w.form()
-	w.notef("offer", true, "version %s as %s", w.target.bundle.Version, d.Form.String())
+	if w.steps != nil {
+		w.note("offer", true, "version "+w.target.bundle.Version+" as "+d.Form.String())
+	}
 	return d
 }
 
@@ -279,7 +285,7 @@ func (w *walk) electronBack() Decision {
 			if c.bundle == nil || w.unsuitable(c) != "" {
 				continue
 			}
-			quiet := walk{app: w.app, overlay: w.overlay, q: w.q, channel: w.channel, target: c}
+			quiet := walk{look: look{app: w.app, q: w.q, channel: w.channel, target: c}}
 			if quiet.gates() == "" {
 				w.notef("withdrawn", true, "the device runs %s, which was taken back: it gets an earlier release, %s", w.q.Running, c.release.Version)
 				w.target = c

@@ -13,54 +13,54 @@ type gate struct {
 	name    string // stable, shown by `capstan why`
 	row     int    // of the table in decisions.md §1.1; 0: ours
 	builtin bool   // also asked when the target is built-in
-	refuse  func(*walk) capstan.Reason
-	detail  func(*walk) string
+	refuse  func(look) capstan.Reason
+	detail  func(look) string
 }
 
 // gates in the order in which they are asked. Rows 15 and 18 come before a
 // target is known, row 38 is the offer. Every comparison is of the bundle with
 // the native version, never with the running bundle.
 var gates = [...]gate{
-	{"bytes", 20, false, (*walk).gone, func(w *walk) string { return fmt.Sprintf("bundle %s is %s", w.version(), w.target.bundle.State) }},
-	{"key", 21, false, (*walk).otherKey, func(w *walk) string {
+	{"bytes", 20, false, look.gone, func(w look) string { return fmt.Sprintf("bundle %s is %s", w.version(), w.target.bundle.State) }},
+	{"key", 21, false, look.otherKey, func(w look) string {
 		return fmt.Sprintf("device key %s, bundle key %s", orNone(w.q.KeyID), orNone(w.target.bundle.KeyID))
 	}},
-	{"failed_before", 0, true, (*walk).notMeant, (*walk).notMeantDetail},
-	{"same_version", 22, false, (*walk).same, func(w *walk) string {
+	{"failed_before", 0, true, look.notMeant, look.notMeantDetail},
+	{"same_version", 22, false, look.same, func(w look) string {
 		return fmt.Sprintf("device runs %s, release is %s, native version is %s", w.q.Running, w.version(), w.q.Native)
 	}},
-	{"platform", 23, true, (*walk).platformOff, func(w *walk) string {
+	{"platform", 23, true, look.platformOff, func(w look) string {
 		return fmt.Sprintf("device is %s, channel serves %s", w.q.Platform, platforms(w.channel.Platforms))
 	}},
-	{"major", 24, false, (*walk).aboveMajor, (*walk).policyDetail},
-	{"minor", 26, false, (*walk).otherMinor, (*walk).policyDetail},
-	{"patch", 27, false, (*walk).otherPatch, (*walk).policyDetail},
-	{"minimum", 28, false, (*walk).noMinimum, (*walk).minimumDetail},
-	{"native", 29, false, (*walk).belowMinimum, (*walk).minimumDetail},
-	{"under_native", 30, false, (*walk).underNative, func(w *walk) string {
+	{"major", 24, false, look.aboveMajor, look.policyDetail},
+	{"minor", 26, false, look.otherMinor, look.policyDetail},
+	{"patch", 27, false, look.otherPatch, look.policyDetail},
+	{"minimum", 28, false, look.noMinimum, look.minimumDetail},
+	{"native", 29, false, look.belowMinimum, look.minimumDetail},
+	{"under_native", 30, false, look.underNative, func(w look) string {
 		return fmt.Sprintf("bundle %s, native %s, channel may serve below native: %t", w.version(), w.q.Native, w.channel.UnderNative)
 	}},
-	{"prod", 31, true, func(w *walk) capstan.Reason { return when(w.q.Prod && !w.channel.Prod, capstan.ReasonProdOff) }, func(w *walk) string {
+	{"prod", 31, true, func(w look) capstan.Reason { return when(w.q.Prod && !w.channel.Prod, capstan.ReasonProdOff) }, func(w look) string {
 		return fmt.Sprintf("production build: %t, channel serves them: %t", w.q.Prod, w.channel.Prod)
 	}},
-	{"dev", 32, true, func(w *walk) capstan.Reason { return when(!w.q.Prod && !w.channel.Dev, capstan.ReasonDevOff) }, func(w *walk) string {
+	{"dev", 32, true, func(w look) capstan.Reason { return when(!w.q.Prod && !w.channel.Dev, capstan.ReasonDevOff) }, func(w look) string {
 		return fmt.Sprintf("development build: %t, channel serves them: %t", !w.q.Prod, w.channel.Dev)
 	}},
-	{"device", 33, true, func(w *walk) capstan.Reason { return when(!w.q.Emulator && !w.channel.Device, capstan.ReasonDeviceOff) }, func(w *walk) string {
+	{"device", 33, true, func(w look) capstan.Reason { return when(!w.q.Emulator && !w.channel.Device, capstan.ReasonDeviceOff) }, func(w look) string {
 		return fmt.Sprintf("physical device: %t, channel serves them: %t", !w.q.Emulator, w.channel.Device)
 	}},
-	{"emulator", 34, true, func(w *walk) capstan.Reason {
+	{"emulator", 34, true, func(w look) capstan.Reason {
 		return when(w.q.Emulator && !w.channel.Emulator, capstan.ReasonEmulatorOff)
-	}, func(w *walk) string {
+	}, func(w look) string {
 		return fmt.Sprintf("emulator: %t, channel serves them: %t", w.q.Emulator, w.channel.Emulator)
 	}},
-	{"builtin", 35, true, (*walk).builtin, func(w *walk) string {
+	{"builtin", 35, true, look.builtin, func(w look) string {
 		if w.target.bundle != nil {
 			return "the release is a bundle"
 		}
 		return fmt.Sprintf("the release is the store build; device runs %s, native is %s, plugin can go back: %t", w.q.Running, w.q.Native, !w.q.Plugin.NoBuiltin)
 	}},
-	{"form", 37, false, (*walk).noForm, func(w *walk) string {
+	{"form", 37, false, look.noForm, func(w look) string {
 		return fmt.Sprintf("plugin reads %s, bundle has zip: %t, single files: %t", w.q.Plugin.Form, w.target.bundle.Archive != "", w.target.bundle.DeltaOffered)
 	}},
 }
@@ -72,15 +72,15 @@ func when(refused bool, reason capstan.Reason) capstan.Reason {
 	return ""
 }
 
-func (w *walk) version() string { return w.target.bundle.Version }
+func (w look) version() string { return w.target.bundle.Version }
 
-func (w *walk) gone() capstan.Reason {
+func (w look) gone() capstan.Reason {
 	return when(w.target.bundle.State != capstan.BundleReady, capstan.ReasonBytesGone)
 }
 
 // otherKey refuses a bundle that the device could not open. Only plugins above
 // 8.40.7 are told; older ones find out by themselves.
-func (w *walk) otherKey() capstan.Reason {
+func (w look) otherKey() capstan.Reason {
 	b, q := w.target.bundle, w.q
 	return when(q.Plugin.ChecksKeyID && q.KeyID != "" && b.KeyID != "" && q.KeyID != b.KeyID, capstan.ReasonKeyMismatch)
 }
@@ -88,18 +88,18 @@ func (w *walk) otherKey() capstan.Reason {
 // notMeant stands before same_version: a device that keeps running the bundle
 // that it reported as failed must not hear that all is well. A native range
 // refuses at its own row.
-func (w *walk) notMeant() capstan.Reason {
+func (w look) notMeant() capstan.Reason {
 	return when(w.skipped != capstan.ReasonNative, w.skipped)
 }
 
-func (w *walk) notMeantDetail() string {
+func (w look) notMeantDetail() string {
 	if w.skipped == "" || w.skipped == capstan.ReasonNative {
 		return "the release is meant for the device"
 	}
 	return skippedDetail(w, w.target, w.skipped)
 }
 
-func (w *walk) same() capstan.Reason {
+func (w look) same() capstan.Reason {
 	switch {
 	case w.q.Running != w.version():
 		return ""
@@ -110,45 +110,45 @@ func (w *walk) same() capstan.Reason {
 }
 
 // platformOff can only be met through a pin: names and defaults respect it.
-func (w *walk) platformOff() capstan.Reason {
+func (w look) platformOff() capstan.Reason {
 	return when(!w.channel.Platforms.Has(w.q.Platform), capstan.ReasonPlatformOff)
 }
 
 // aboveMajor blocks upwards only.
-func (w *walk) aboveMajor() capstan.Reason {
+func (w look) aboveMajor() capstan.Reason {
 	return when(w.channel.Policy == capstan.PolicyMajor && w.target.bundle.Parsed.Major > w.q.NativeVersion.Major, capstan.ReasonMajor)
 }
 
 // otherMinor blocks any difference, in either direction.
-func (w *walk) otherMinor() capstan.Reason {
+func (w look) otherMinor() capstan.Reason {
 	b, n := w.target.bundle.Parsed, w.q.NativeVersion
 	return when(w.channel.Policy == capstan.PolicyMinor && (b.Major != n.Major || b.Minor != n.Minor), capstan.ReasonMinor)
 }
 
 // otherPatch blocks any difference, in either direction.
-func (w *walk) otherPatch() capstan.Reason {
+func (w look) otherPatch() capstan.Reason {
 	b, n := w.target.bundle.Parsed, w.q.NativeVersion
 	return when(w.channel.Policy == capstan.PolicyPatch && (b.Major != n.Major || b.Minor != n.Minor || b.Patch != n.Patch), capstan.ReasonPatch)
 }
 
-func (w *walk) noMinimum() capstan.Reason {
+func (w look) noMinimum() capstan.Reason {
 	_, given := w.target.bundle.Bundle.NativeMin[w.q.Platform]
 	return when(w.channel.Policy == capstan.PolicyMetadata && !given, capstan.ReasonNoMinimum)
 }
 
-func (w *walk) belowMinimum() capstan.Reason {
+func (w look) belowMinimum() capstan.Reason {
 	return when(w.nativeTooOld(w.target), capstan.ReasonNative)
 }
 
 // underNative compares in full semver order: native 1.0.0-rc.1 takes 1.0.0.
-func (w *walk) underNative() capstan.Reason {
+func (w look) underNative() capstan.Reason {
 	return when(!w.channel.UnderNative && w.target.bundle.Parsed.Less(w.q.NativeVersion), capstan.ReasonUnderNative)
 }
 
 // builtin answers a release that sends devices back to their store build. A
 // device that is on it is left alone, since plugins do not notice by
 // themselves (device-clients.md §3.5).
-func (w *walk) builtin() capstan.Reason {
+func (w look) builtin() capstan.Reason {
 	switch {
 	case w.target.bundle != nil:
 		return ""
@@ -160,12 +160,12 @@ func (w *walk) builtin() capstan.Reason {
 	return when(w.q.Plugin.NoBuiltin, capstan.ReasonPluginNoBuiltin)
 }
 
-func (w *walk) noForm() capstan.Reason {
+func (w look) noForm() capstan.Reason {
 	return when(w.target.bundle.Archive == "" && w.form()&FormDelta == 0, capstan.ReasonNoForm)
 }
 
 // form is the part of what the plugin can read that this bundle has.
-func (w *walk) form() Form {
+func (w look) form() Form {
 	b, f := w.target.bundle, w.q.Plugin.Form
 	if !b.DeltaOffered {
 		f &^= FormDelta
@@ -193,11 +193,11 @@ func (f Form) String() string {
 	return name
 }
 
-func (w *walk) policyDetail() string {
+func (w look) policyDetail() string {
 	return fmt.Sprintf("policy %s, bundle %s, native %s", w.channel.Policy, w.version(), w.q.Native)
 }
 
-func (w *walk) minimumDetail() string {
+func (w look) minimumDetail() string {
 	return fmt.Sprintf("policy %s, bundle needs native %s, device has %s",
 		w.channel.Policy, orNone(w.target.bundle.Bundle.NativeMin[w.q.Platform]), w.q.Native)
 }
@@ -224,11 +224,11 @@ func (w *walk) notef(gate string, pass bool, format string, args ...string) {
 
 func (w *walk) noteSkipped(c *candidate, reason capstan.Reason) {
 	if w.steps != nil {
-		w.note("release", false, skippedDetail(w, c, reason))
+		w.note("release", false, skippedDetail(w.look, c, reason))
 	}
 }
 
-func skippedDetail(w *walk, c *candidate, reason capstan.Reason) string {
+func skippedDetail(w look, c *candidate, reason capstan.Reason) string {
 	name := fmt.Sprintf("release %d (%s)", c.release.Number, orBuiltin(c.release.Version))
 	switch reason {
 	case capstan.ReasonNative:

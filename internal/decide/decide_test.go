@@ -1,0 +1,491 @@
+package decide
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/capstan-ota/capstan"
+)
+
+var at = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+
+// rig is an app that tests change before it is compiled: channel production,
+// default for every platform, serving bundle 1.2.0 as release 1.
+type rig struct {
+	state capstan.AppState
+	over  Overlay
+	q     Query
+}
+
+func newRig() *rig {
+	r := &rig{
+		state: capstan.AppState{App: capstan.App{ID: "com.example.app"}},
+		q: Query{
+			At: at, Device: device(1), Platform: capstan.Android, Running: "1.1.0", Native: "1.0.0", Prod: true,
+			Plugin: Plugin{ChecksKeyID: true, Form: FormDelta},
+		},
+	}
+	r.channel("production", func(c *capstan.Channel) { c.Default = capstan.AllPlatforms })
+	r.release("1.2.0", nil)
+	return r
+}
+
+func device(n int) capstan.DeviceID {
+	return capstan.DeviceID{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n), 0x40, 0x80}
+}
+
+func (r *rig) channel(name string, edit func(*capstan.Channel)) {
+	c := capstan.NewChannel("com.example.app", name)
+	c.Seq = int64(len(r.state.Channels) + 1)
+	if edit != nil {
+		edit(&c)
+	}
+	r.state.Channels = append(r.state.Channels, c)
+}
+
+func (r *rig) production() *capstan.Channel { return &r.state.Channels[0] }
+func (r *rig) bundle(n int) *capstan.Bundle { return &r.state.Bundles[n] }
+func (r *rig) newest() *capstan.Release     { return &r.state.Releases[len(r.state.Releases)-1] }
+func (r *rig) native(v string)              { r.q.Native = v }
+func (r *rig) onBuiltin(v string)           { r.q.Native, r.q.Running = v, v }
+func (r *rig) failed(v string, release int64) {
+	r.over.Failures = append(r.over.Failures, capstan.Failure{Version: v, Release: release})
+}
+
+// release puts a bundle on production; "" is built-in.
+func (r *rig) release(version string, edit func(*capstan.Release)) {
+	n := int64(len(r.state.Releases) + 1)
+	rel := capstan.Release{Number: n, Channel: "production", Version: version, ShareBP: capstan.ShareAll, Salt: fmt.Sprint("salt", n)}
+	if version != "" {
+		rel.Bundle = "id-" + version
+		if !slices.ContainsFunc(r.state.Bundles, func(b capstan.Bundle) bool { return b.ID == rel.Bundle }) {
+			r.state.Bundles = append(r.state.Bundles, capstan.Bundle{
+				ID: rel.Bundle, Version: version, State: capstan.BundleReady, Archive: "zip", DeltaOffered: true,
+			})
+		}
+	}
+	if edit != nil {
+		edit(&rel)
+	}
+	r.state.Releases = append(r.state.Releases, rel)
+}
+
+func (r *rig) end(number int64) {
+	r.state.Releases[number-1].EndedAt, r.state.Releases[number-1].EndReason = at, capstan.EndRolledBack
+}
+
+func (r *rig) needs(bundle int, native string) {
+	r.bundle(bundle).NativeMin = map[capstan.Platform]string{capstan.IOS: native, capstan.Android: native, capstan.Electron: native}
+}
+
+func (r *rig) compile(t testing.TB) *App {
+	t.Helper()
+	a, err := Compile(r.state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ok bool
+	if r.q.NativeVersion, ok = capstan.ParseVersion(r.q.Native); !ok {
+		t.Fatalf("native version %q", r.q.Native)
+	}
+	return a
+}
+
+// want names a decision: outcome, reason, and the version that is offered.
+type want struct {
+	outcome capstan.Outcome
+	reason  capstan.Reason
+	version string
+}
+
+func blocked(r capstan.Reason) want  { return want{capstan.Blocked, r, ""} }
+func failed(r capstan.Reason) want   { return want{capstan.Failed, r, ""} }
+func upToDate(r capstan.Reason) want { return want{capstan.UpToDate, r, ""} }
+func offer(v string) want            { return want{capstan.Offer, capstan.ReasonNewRelease, v} }
+func builtin(r capstan.Reason) want  { return want{capstan.Builtin, r, ""} }
+
+func got(d Decision) want {
+	w := want{d.Outcome, d.Reason, ""}
+	if d.Outcome == capstan.Offer {
+		w.version = d.Bundle.Version
+	}
+	return w
+}
+
+type tableRow struct {
+	row  int // of decisions.md §1.1; 0: ours
+	name string
+	edit func(*rig)
+	want want
+}
+
+// rollBack takes release 2 back to release 1.
+func rollBack(r *rig) {
+	r.release("1.3.0", nil)
+	r.end(2)
+	r.release("1.2.0", nil)
+	r.q.Running = "1.3.0"
+}
+
+var table = []tableRow{
+	{15, "plugin 4", func(r *rig) { r.q.Plugin.Unsupported = true }, failed(capstan.ReasonPluginOld)},
+	{18, "no default for the platform", func(r *rig) { r.production().Default = capstan.NewPlatformSet(capstan.IOS) }, failed(capstan.ReasonNoChannel)},
+	{18, "named channel does not exist", func(r *rig) { r.q.Channel = "beta" }, failed(capstan.ReasonNoChannel)},
+	{18, "named channel may not be chosen", func(r *rig) { r.channel("beta", nil); r.q.Channel = "beta" }, failed(capstan.ReasonNoChannel)},
+	{18, "named channel does not serve the platform", func(r *rig) {
+		r.channel("beta", func(c *capstan.Channel) { c.SelfAssign, c.Platforms = true, capstan.NewPlatformSet(capstan.IOS) })
+		r.q.Channel = "beta"
+	}, failed(capstan.ReasonNoChannel)},
+	{18, "names are case-sensitive", func(r *rig) { r.q.Channel = "Production" }, failed(capstan.ReasonNoChannel)},
+	{20, "bytes gone", func(r *rig) { r.bundle(0).State = capstan.BundleGone }, failed(capstan.ReasonBytesGone)},
+	{20, "bytes gone beats same version", func(r *rig) { r.bundle(0).State = capstan.BundleGone; r.q.Running = "1.2.0" }, failed(capstan.ReasonBytesGone)},
+	{21, "other key", func(r *rig) { r.q.KeyID, r.bundle(0).KeyID = "A", "B" }, blocked(capstan.ReasonKeyMismatch)},
+	{21, "other key beats same version", func(r *rig) { r.q.KeyID, r.bundle(0).KeyID, r.q.Running = "A", "B", "1.2.0" }, blocked(capstan.ReasonKeyMismatch)},
+	{21, "other key up to plugin 8.40.7", func(r *rig) { r.q.KeyID, r.bundle(0).KeyID, r.q.Plugin.ChecksKeyID = "A", "B", false }, offer("1.2.0")},
+	{21, "same key", func(r *rig) { r.q.KeyID, r.bundle(0).KeyID = "A", "A" }, offer("1.2.0")},
+	{21, "device without key", func(r *rig) { r.bundle(0).KeyID = "B" }, offer("1.2.0")},
+	{21, "bundle without key", func(r *rig) { r.q.KeyID = "A" }, offer("1.2.0")},
+	{22, "same version", func(r *rig) { r.q.Running = "1.2.0" }, upToDate(capstan.ReasonSameVersion)},
+	{22, "same version beats every policy", func(r *rig) {
+		r.q.Running, r.production().Policy, r.production().Prod = "1.2.0", capstan.PolicyPatch, false
+	}, upToDate(capstan.ReasonSameVersion)},
+	{22, "bundle named like the native version", func(r *rig) { r.onBuiltin("1.2.0") }, upToDate(capstan.ReasonNamedLikeNative)},
+	{23, "platform off, through a pin", func(r *rig) {
+		r.channel("beta", func(c *capstan.Channel) { c.Platforms = capstan.NewPlatformSet(capstan.IOS) })
+		r.release("1.2.0", func(x *capstan.Release) { x.Channel = "beta" })
+		r.over.Pin = "beta"
+	}, blocked(capstan.ReasonPlatformOff)},
+	{24, "major above native", func(r *rig) { r.native("0.9.0") }, blocked(capstan.ReasonMajor)},
+	{24, "major only blocks upwards", func(r *rig) { r.native("2.0.0"); r.production().UnderNative = true }, offer("1.2.0")},
+	{24, "major looks at the native version, not at the running one", func(r *rig) { r.q.Running = "0.5.0" }, offer("1.2.0")},
+	{26, "minor above", func(r *rig) { r.production().Policy = capstan.PolicyMinor }, blocked(capstan.ReasonMinor)},
+	{26, "minor below is blocked too", func(r *rig) {
+		r.production().Policy = capstan.PolicyMinor
+		r.native("1.5.0")
+		r.production().UnderNative = true
+	}, blocked(capstan.ReasonMinor)},
+	{26, "minor with another major", func(r *rig) { r.production().Policy = capstan.PolicyMinor; r.native("2.2.0") }, blocked(capstan.ReasonMinor)},
+	{26, "minor allows another patch", func(r *rig) { r.production().Policy = capstan.PolicyMinor; r.native("1.2.0-rc.1") }, offer("1.2.0")},
+	{27, "patch above", func(r *rig) { r.production().Policy = capstan.PolicyPatch; r.release("1.2.1", nil); r.native("1.2.0") }, blocked(capstan.ReasonPatch)},
+	{27, "patch below is blocked too", func(r *rig) {
+		r.production().Policy = capstan.PolicyPatch
+		r.native("1.2.5")
+		r.production().UnderNative = true
+	}, blocked(capstan.ReasonPatch)},
+	{27, "patch allows a prerelease of the same", func(r *rig) { r.production().Policy = capstan.PolicyPatch; r.native("1.2.0-rc.1") }, offer("1.2.0")},
+	{28, "minimum policy without minimum", func(r *rig) { r.production().Policy = capstan.PolicyMetadata }, failed(capstan.ReasonNoMinimum)},
+	{29, "minimum above native", func(r *rig) { r.production().Policy = capstan.PolicyMetadata; r.needs(0, "1.1.0") }, blocked(capstan.ReasonNative)},
+	{29, "minimum met", func(r *rig) { r.production().Policy = capstan.PolicyMetadata; r.needs(0, "1.0.0") }, offer("1.2.0")},
+	{29, "minimum policy does not look at majors", func(r *rig) {
+		r.production().Policy = capstan.PolicyMetadata
+		r.needs(0, "0.1.0")
+		r.native("0.2.0")
+	}, offer("1.2.0")},
+	{30, "bundle below native", func(r *rig) { r.native("1.3.0") }, blocked(capstan.ReasonUnderNative)},
+	{30, "allowed below native", func(r *rig) { r.native("1.3.0"); r.production().UnderNative = true }, offer("1.2.0")},
+	{30, "native prerelease is below its release", func(r *rig) { r.native("1.2.0-get.1") }, offer("1.2.0")},
+	{30, "bundle prerelease is below its release", func(r *rig) { r.release("1.3.0-beta.1", nil); r.native("1.3.0") }, blocked(capstan.ReasonUnderNative)},
+	{30, "policy none still guards the native version", func(r *rig) { r.production().Policy = capstan.PolicyNone; r.native("2.0.0") }, blocked(capstan.ReasonUnderNative)},
+	{31, "production builds off", func(r *rig) { r.production().Prod = false }, blocked(capstan.ReasonProdOff)},
+	{32, "development builds off", func(r *rig) { r.production().Dev, r.q.Prod = false, false }, blocked(capstan.ReasonDevOff)},
+	{32, "development builds off does not hit production", func(r *rig) { r.production().Dev = false }, offer("1.2.0")},
+	{33, "devices off", func(r *rig) { r.production().Device = false }, blocked(capstan.ReasonDeviceOff)},
+	{34, "emulators off", func(r *rig) { r.production().Emulator, r.q.Emulator = false, true }, blocked(capstan.ReasonEmulatorOff)},
+	{34, "prod is asked before emulator", func(r *rig) {
+		r.production().Prod, r.production().Emulator, r.q.Emulator = false, false, true
+	}, blocked(capstan.ReasonProdOff)},
+	{35, "built-in, on a bundle", func(r *rig) { r.release("", nil) }, builtin(capstan.ReasonBuiltinRelease)},
+	{35, "built-in, on built-in", func(r *rig) { r.release("", nil); r.onBuiltin("1.0.0") }, upToDate(capstan.ReasonOnBuiltin)},
+	{35, "built-in knows no policy", func(r *rig) { r.production().Policy = capstan.PolicyPatch; r.release("", nil) }, builtin(capstan.ReasonBuiltinRelease)},
+	{35, "built-in respects the build kinds", func(r *rig) { r.production().Prod = false; r.release("", nil) }, blocked(capstan.ReasonProdOff)},
+	{35, "built-in, Electron: the newest earlier release", func(r *rig) {
+		r.q.Platform = capstan.Electron
+		r.release("", nil)
+	}, offer("1.2.0")},
+	{35, "built-in, Electron: runs the newest earlier release", func(r *rig) {
+		r.q.Platform, r.q.Running = capstan.Electron, "1.2.0"
+		r.release("", nil)
+	}, upToDate(capstan.ReasonSameVersion)},
+	{35, "built-in, Electron: failed the earlier release", func(r *rig) {
+		r.q.Platform = capstan.Electron
+		r.failed("1.2.0", 1)
+		r.release("", nil)
+	}, upToDate(capstan.ReasonNoEarlier)},
+	{35, "built-in, Electron: nothing earlier", func(r *rig) {
+		r.q.Platform = capstan.Electron
+		r.end(1)
+		r.release("", nil)
+	}, upToDate(capstan.ReasonNoEarlier)},
+	{36, "built-in, plugin below 6.2.0", func(r *rig) { r.release("", nil); r.q.Plugin.NoBuiltin = true }, failed(capstan.ReasonPluginNoBuiltin)},
+	{37, "no zip, and a plugin that reads nothing else", func(r *rig) { r.bundle(0).Archive, r.q.Plugin.Form = "", 0 }, failed(capstan.ReasonNoForm)},
+	{37, "no zip, and a plugin that reads single files", func(r *rig) { r.bundle(0).Archive = "" }, offer("1.2.0")},
+	{38, "offer", func(*rig) {}, offer("1.2.0")},
+	{38, "offer on built-in", func(r *rig) { r.onBuiltin("1.0.0") }, offer("1.2.0")},
+	{38, "offer of an older bundle than the running one", func(r *rig) { r.q.Running = "9.0.0" }, offer("1.2.0")},
+
+	{0, "channel without a release", func(r *rig) { r.state.Releases = nil }, upToDate(capstan.ReasonNoRelease)},
+	{0, "pin beats the named channel", func(r *rig) { r.over.Pin, r.q.Channel = "production", "nowhere" }, offer("1.2.0")},
+	{0, "pin to a deleted channel is no pin", func(r *rig) { r.over.Pin = "gone" }, offer("1.2.0")},
+	{0, "named channel that may be chosen", func(r *rig) {
+		r.channel("beta", func(c *capstan.Channel) { c.SelfAssign = true })
+		r.release("1.9.0", func(x *capstan.Release) { x.Channel = "beta" })
+		r.q.Channel = "beta"
+	}, offer("1.9.0")},
+	{0, "named channel that is the default", func(r *rig) { r.q.Channel = "production" }, offer("1.2.0")},
+	{0, "former default gets today's", func(r *rig) {
+		r.channel("old", func(c *capstan.Channel) { c.FormerDefault = capstan.AllPlatforms })
+		r.q.Channel = "old"
+	}, offer("1.2.0")},
+	{0, "former default of another platform is a bad name", func(r *rig) {
+		r.channel("old", func(c *capstan.Channel) { c.FormerDefault = capstan.NewPlatformSet(capstan.IOS) })
+		r.q.Channel = "old"
+	}, failed(capstan.ReasonNoChannel)},
+	{0, "newest release wins", func(r *rig) { r.release("1.3.0", nil) }, offer("1.3.0")},
+	{0, "newest release wins when it is older by version", func(r *rig) { r.release("1.1.5", nil) }, offer("1.1.5")},
+
+	{0, "rollout reaches nobody", func(r *rig) { r.release("1.3.0", func(x *capstan.Release) { x.ShareBP = 0 }) }, offer("1.2.0")},
+	{0, "rollout without an earlier release", func(r *rig) { r.newest().ShareBP = 0 }, upToDate(capstan.ReasonOutsideRollout)},
+	{0, "paused keeps devices that have it", func(r *rig) {
+		r.release("1.3.0", func(x *capstan.Release) { x.Paused = true })
+		r.q.Running = "1.3.0"
+	}, upToDate(capstan.ReasonSameVersion)},
+	{0, "paused gives it to nobody else", func(r *rig) { r.release("1.3.0", func(x *capstan.Release) { x.Paused = true }) }, offer("1.2.0")},
+	{0, "paused without an earlier release", func(r *rig) { r.newest().Paused = true }, upToDate(capstan.ReasonRolloutPaused)},
+	{0, "share 0 keeps devices that have it", func(r *rig) {
+		r.release("1.3.0", func(x *capstan.Release) { x.ShareBP = 0 })
+		r.q.Running = "1.3.0"
+	}, upToDate(capstan.ReasonSameVersion)},
+	{0, "aborted rollout returns devices", func(r *rig) {
+		r.release("1.3.0", func(x *capstan.Release) { x.ShareBP = 5000 })
+		r.end(2)
+		r.q.Running = "1.3.0"
+	}, offer("1.2.0")},
+
+	{0, "older native build gets the older live release", func(r *rig) {
+		r.release("2.0.0", nil)
+		r.needs(1, "2.0.0")
+	}, offer("1.2.0")},
+	{0, "newer native build gets the newer live release", func(r *rig) {
+		r.release("2.0.0", nil)
+		r.needs(1, "2.0.0")
+		r.native("2.0.0")
+	}, offer("2.0.0")},
+	{0, "no live release fits", func(r *rig) { r.needs(0, "1.5.0") }, blocked(capstan.ReasonNative)},
+	{0, "the range of another platform does not count", func(r *rig) {
+		r.bundle(0).NativeMin = map[capstan.Platform]string{capstan.IOS: "9.0.0"}
+	}, offer("1.2.0")},
+
+	{0, "failed before: the previous release", func(r *rig) { r.release("1.3.0", nil); r.failed("1.3.0", 2) }, offer("1.2.0")},
+	{0, "failed before: runs the previous release", func(r *rig) {
+		r.release("1.3.0", nil)
+		r.failed("1.3.0", 2)
+		r.q.Running = "1.2.0"
+	}, upToDate(capstan.ReasonSameVersion)},
+	{0, "failed before stands before same version", func(r *rig) {
+		r.release("1.3.0", nil)
+		r.failed("1.3.0", 2)
+		r.q.Running = "1.3.0"
+	}, offer("1.2.0")},
+	{0, "failed before: nothing earlier", func(r *rig) { r.failed("1.2.0", 1); r.q.Running = "1.2.0" }, upToDate(capstan.ReasonFailedBefore)},
+	{0, "failed before: a withdrawn release is no way back", func(r *rig) {
+		r.end(1)
+		r.release("1.3.0", nil)
+		r.failed("1.3.0", 2)
+	}, upToDate(capstan.ReasonFailedBefore)},
+	{0, "failed before: bytes of the previous release gone", func(r *rig) {
+		r.release("1.3.0", nil)
+		r.failed("1.3.0", 2)
+		r.bundle(0).State = capstan.BundleGone
+	}, upToDate(capstan.ReasonFailedBefore)},
+	{0, "a new release of the failed version is offered again", func(r *rig) {
+		r.release("1.3.0", nil)
+		r.failed("1.3.0", 2)
+		r.release("1.3.0", nil)
+	}, offer("1.3.0")},
+
+	{0, "rolled back: the earlier bundle", rollBack, offer("1.2.0")},
+	{0, "rolled back under the native version: to built-in", func(r *rig) { rollBack(r); r.native("1.3.0-x") }, builtin(capstan.ReasonWithdrawn)},
+	{0, "rolled back, and runs something else: stays refused", func(r *rig) {
+		rollBack(r)
+		r.native("1.3.0-x")
+		r.q.Running = "1.1.0"
+	}, blocked(capstan.ReasonUnderNative)},
+	{0, "rolled back, on built-in: stays refused", func(r *rig) { rollBack(r); r.onBuiltin("1.3.0") }, blocked(capstan.ReasonUnderNative)},
+	{0, "rolled back, plugin without built-in: stays refused", func(r *rig) {
+		rollBack(r)
+		r.native("1.3.0-x")
+		r.q.Plugin.NoBuiltin = true
+	}, blocked(capstan.ReasonUnderNative)},
+	{0, "rolled back, Electron: the newest earlier release that fits", func(r *rig) {
+		r.release("1.4.0", nil) // 2
+		r.release("1.5.0", nil) // 3
+		r.end(3)
+		r.release("1.2.0", nil) // 4, below the native version
+		r.q.Platform, r.q.Running = capstan.Electron, "1.5.0"
+		r.native("1.3.0")
+	}, offer("1.4.0")},
+	{0, "rolled back, Electron: nothing fits", func(r *rig) {
+		rollBack(r)
+		r.q.Platform = capstan.Electron
+		r.native("1.3.0-x")
+	}, upToDate(capstan.ReasonNoEarlier)},
+	{0, "everything taken back: to built-in", func(r *rig) { r.end(1); r.q.Running = "1.2.0" }, builtin(capstan.ReasonWithdrawn)},
+	{0, "taken back and released again: no longer withdrawn", func(r *rig) {
+		rollBack(r)
+		r.release("1.3.0", nil)
+	}, upToDate(capstan.ReasonSameVersion)},
+}
+
+func TestDecisionTable(t *testing.T) {
+	t.Parallel()
+	for _, tt := range table {
+		t.Run(fmt.Sprintf("%d %s", tt.row, tt.name), func(t *testing.T) {
+			t.Parallel()
+			r := newRig()
+			tt.edit(r)
+			a := r.compile(t)
+			d, steps := Explain(a, r.over, &r.q)
+			if got(d) != tt.want {
+				t.Errorf("got %+v, want %+v", got(d), tt.want)
+				for _, s := range steps {
+					t.Logf("%-14s %v %s", s.Gate, s.Pass, s.Detail)
+				}
+			}
+			if quiet := Decide(a, r.over, &r.q); quiet != d {
+				t.Errorf("Decide %+v differs from Explain %+v", quiet, d)
+			}
+		})
+	}
+}
+
+// Every row that a device can reach has at least one line above.
+func TestDecisionTableCoversEveryReachableRow(t *testing.T) {
+	t.Parallel()
+	reachable := []int{15, 18, 20, 21, 22, 23, 24, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38}
+	for _, row := range reachable {
+		if !slices.ContainsFunc(table, func(r tableRow) bool { return r.row == row }) {
+			t.Errorf("row %d has no line", row)
+		}
+	}
+	last := 0
+	for _, g := range gates {
+		if g.row != 0 && g.row < last {
+			t.Errorf("gate %s of row %d stands after row %d", g.name, g.row, last)
+		}
+		last = max(last, g.row)
+	}
+	for _, e := range capstan.Reasons {
+		if e.Reason != capstan.ReasonAppUnknown && !slices.ContainsFunc(table, func(r tableRow) bool { return r.want.reason == e.Reason }) {
+			t.Errorf("reason %s has no line", e.Reason)
+		}
+	}
+}
+
+func TestTraceNamesTheGateThatDecided(t *testing.T) {
+	t.Parallel()
+	r := newRig()
+	r.native("0.9.0")
+	_, steps := Explain(r.compile(t), r.over, &r.q)
+	last := steps[len(steps)-1]
+	if last.Gate != "major" || last.Pass || last.Detail != "policy major, bundle 1.2.0, native 0.9.0" {
+		t.Errorf("last step %+v", last)
+	}
+	for _, s := range steps[:len(steps)-1] {
+		if !s.Pass {
+			t.Errorf("step %+v refuses although another decided", s)
+		}
+	}
+}
+
+func TestFormIsWhatPluginAndBundleShare(t *testing.T) {
+	t.Parallel()
+	all := FormDelta | FormCRC32 | FormMetadata
+	tests := []struct {
+		name string
+		edit func(*rig)
+		want Form
+	}{
+		{"everything", func(*rig) {}, all},
+		{"plugin reads zip only", func(r *rig) { r.q.Plugin.Form = 0 }, 0},
+		{"too many files", func(r *rig) { r.bundle(0).DeltaOffered = false }, all &^ FormDelta},
+		{"app hides metadata", func(r *rig) { r.state.App.ExposeMetadata = false }, all &^ FormMetadata},
+		{"nothing to expose", func(r *rig) { r.bundle(0).Link = "" }, all &^ FormMetadata},
+	}
+	for _, tt := range tests {
+		r := newRig()
+		r.state.App.ExposeMetadata, r.bundle(0).Link, r.q.Plugin.Form = true, "https://example.com", all
+		tt.edit(r)
+		if d := Decide(r.compile(t), r.over, &r.q); d.Form != tt.want {
+			t.Errorf("%s: form %s, want %s", tt.name, d.Form, tt.want)
+		}
+	}
+}
+
+func TestCompileRefusesContradictions(t *testing.T) {
+	t.Parallel()
+	tests := map[string]func(*rig){
+		"two defaults for a platform": func(r *rig) {
+			r.channel("b", func(c *capstan.Channel) { c.Default = capstan.NewPlatformSet(capstan.IOS) })
+		},
+		"two channels of a name":        func(r *rig) { r.channel("production", nil) },
+		"unknown policy":                func(r *rig) { r.production().Policy = "weekly" },
+		"release on an unknown channel": func(r *rig) { r.newest().Channel = "nowhere" },
+		"release of an unknown bundle":  func(r *rig) { r.newest().Bundle = "nothing" },
+		"share above all":               func(r *rig) { r.newest().ShareBP = 10_001 },
+		"share below nothing":           func(r *rig) { r.newest().ShareBP = -1 },
+		"two releases of a number":      func(r *rig) { r.release("1.3.0", func(x *capstan.Release) { x.Number = 1 }) },
+		"version that is not semver":    func(r *rig) { r.bundle(0).Version = "one" },
+		"minimum that is not semver":    func(r *rig) { r.needs(0, "one") },
+		"minimum for no platform":       func(r *rig) { r.bundle(0).NativeMin = map[capstan.Platform]string{"tv": "1.0.0"} },
+		"two bundles of a version": func(r *rig) {
+			r.state.Bundles = append(r.state.Bundles, capstan.Bundle{ID: "other", Version: "1.2.0"})
+		},
+		"two bundles of an id": func(r *rig) {
+			r.state.Bundles = append(r.state.Bundles, capstan.Bundle{ID: "id-1.2.0", Version: "1.2.9"})
+		},
+	}
+	for name, edit := range tests {
+		r := newRig()
+		if _, err := Compile(r.state); err != nil {
+			t.Fatalf("the rig itself: %v", err)
+		}
+		edit(r)
+		if _, err := Compile(r.state); err == nil {
+			t.Errorf("%s was compiled", name)
+		}
+	}
+}
+
+func TestDecideDoesNotAllocate(t *testing.T) {
+	for _, tt := range table {
+		r := newRig()
+		tt.edit(r)
+		a := r.compile(t)
+		if n := testing.AllocsPerRun(20, func() { Decide(a, r.over, &r.q) }); n != 0 {
+			t.Errorf("%s: %v allocations", tt.name, n)
+		}
+	}
+}
+
+func BenchmarkDecide(b *testing.B) {
+	for _, bench := range []struct {
+		name string
+		edit func(*rig)
+	}{
+		{"nothing new", func(r *rig) { r.q.Running = "1.2.0" }},
+		{"offer", func(*rig) {}},
+		{"offer inside a rollout", func(r *rig) { r.newest().ShareBP = 9_999 }},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			r := newRig()
+			bench.edit(r)
+			a := r.compile(b)
+			b.ReportAllocs()
+			for b.Loop() {
+				Decide(a, r.over, &r.q)
+			}
+		})
+	}
+}
