@@ -1,0 +1,202 @@
+package decide
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/capstan-ota/capstan"
+)
+
+var versions = []string{"0.9.0", "1.0.0-rc.1", "1.0.0", "1.2.0", "1.3.0-beta.1", "1.3.0", "2.0.0"}
+
+// anyRig draws an app with up to six releases on production, and a query.
+func anyRig(t *rapid.T) *rig {
+	r := newRig()
+	r.state.Releases, r.state.Bundles = nil, nil
+	c := r.production()
+	c.Policy = rapid.SampledFrom(capstan.Policies[:]).Draw(t, "policy")
+	flag := func(name string) bool { return rapid.Bool().Draw(t, name) }
+	c.UnderNative, c.Prod, c.Dev, c.Device, c.Emulator = flag("under"), flag("prod"), flag("dev"), flag("device"), flag("emulator")
+	for i := range rapid.IntRange(0, 6).Draw(t, "releases") {
+		r.release(rapid.SampledFrom(append(versions, "")).Draw(t, "version"), func(x *capstan.Release) {
+			x.ShareBP = rapid.SampledFrom([]int{0, 1, 5000, 9999, 10_000, 10_000}).Draw(t, "share")
+			x.Paused = rapid.IntRange(0, 5).Draw(t, "paused") == 0
+		})
+		if rapid.IntRange(0, 4).Draw(t, "ended") == 0 {
+			r.end(int64(i + 1))
+		}
+	}
+	for i := range r.state.Bundles {
+		if rapid.IntRange(0, 2).Draw(t, "needs") == 0 {
+			r.needs(i, rapid.SampledFrom(versions).Draw(t, "minimum"))
+		}
+		if rapid.IntRange(0, 6).Draw(t, "gone") == 0 {
+			r.bundle(i).State = capstan.BundleGone
+		}
+	}
+	r.q.Device = device(rapid.IntRange(0, 1000).Draw(t, "id"))
+	r.q.Platform = rapid.SampledFrom(capstan.Platforms[:]).Draw(t, "platform")
+	r.q.Native = rapid.SampledFrom(versions).Draw(t, "native")
+	r.q.Running = rapid.SampledFrom(append(versions, r.q.Native)).Draw(t, "running")
+	r.q.Prod, r.q.Emulator = flag("is prod"), flag("is emulator")
+	r.q.Plugin = Plugin{NoBuiltin: flag("no builtin"), ChecksKeyID: true, Form: Form(rapid.IntRange(0, Forms-1).Draw(t, "form"))}
+	for range rapid.IntRange(0, 2).Draw(t, "failures") {
+		r.failed(rapid.SampledFrom(versions).Draw(t, "failed"), rapid.Int64Range(0, 6).Draw(t, "up to"))
+	}
+	return r
+}
+
+func compiled(t *rapid.T, r *rig) *App {
+	a, err := Compile(r.state)
+	if err != nil {
+		t.Fatalf("compile: %v", err)
+	}
+	r.q.NativeVersion, _ = capstan.ParseVersion(r.q.Native)
+	return a
+}
+
+func TestDecideEqualsExplainAndKeepsItsWord(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		r := anyRig(t)
+		a := compiled(t, r)
+		d, steps := Explain(a, r.over, &r.q)
+		if quiet := Decide(a, r.over, &r.q); quiet != d {
+			t.Fatalf("Decide %+v, Explain %+v", got(quiet), got(d))
+		}
+		if len(steps) == 0 || d.Reason.Outcome() != d.Outcome {
+			t.Fatalf("outcome %s with reason %s after %d steps", d.Outcome, d.Reason, len(steps))
+		}
+		switch d.Outcome {
+		case capstan.Offer:
+			if d.Bundle == nil || d.Release == nil || d.Bundle.State != capstan.BundleReady {
+				t.Fatalf("offer of %+v", d.Bundle)
+			}
+			if d.Bundle.Version == r.q.Running {
+				t.Fatalf("offered %s to a device that runs it", d.Bundle.Version)
+			}
+			for _, f := range r.over.Failures {
+				if f.Version == d.Bundle.Version && d.Release.Number <= f.Release {
+					t.Fatalf("offered %s, which the device reported as failed", f.Version)
+				}
+			}
+			if d.Release.Ended() {
+				t.Fatalf("offered release %d, which was taken back", d.Release.Number)
+			}
+		case capstan.Builtin:
+			if r.q.Platform == capstan.Electron || r.q.Builtin() || r.q.Plugin.NoBuiltin {
+				t.Fatalf("sent to built-in: %s, running %s on native %s", r.q.Platform, r.q.Running, r.q.Native)
+			}
+		}
+	})
+}
+
+// Raising the share of the newest release never takes it from a device, and
+// does not move one that is outside both times.
+func TestDecideIsMonotonicInShare(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		r := anyRig(t)
+		r.over = Overlay{}
+		r.release("1.2.5", nil)
+		low := rapid.IntRange(0, capstan.ShareAll).Draw(t, "low")
+		high := rapid.IntRange(low, capstan.ShareAll).Draw(t, "high")
+		at := func(share int) want {
+			r.newest().ShareBP = share
+			return got(Decide(compiled(t, r), r.over, &r.q))
+		}
+		before, after, all := at(low), at(high), at(capstan.ShareAll)
+		if before == offer("1.2.5") && after != before {
+			t.Fatalf("at %d the device is offered the release, at %d it gets %+v", low, high, after)
+		}
+		if after != before && after != all {
+			t.Fatalf("at %d it gets %+v, at %d %+v, at all %+v", low, before, high, after, all)
+		}
+	})
+}
+
+// Time alone decides nothing yet: without windows, when a device asks does not
+// matter.
+func TestDecideIsMonotonicInTime(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		r := anyRig(t)
+		a := compiled(t, r)
+		before := Decide(a, r.over, &r.q)
+		r.q.At = r.q.At.Add(time.Duration(rapid.Int64Range(0, int64(1000*time.Hour)).Draw(t, "later")))
+		if after := Decide(a, r.over, &r.q); after != before {
+			t.Fatalf("before %+v, later %+v", got(before), got(after))
+		}
+	})
+}
+
+func TestPinBeatsEverything(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		r := anyRig(t)
+		r.channel("pinned", nil)
+		r.channel("old", func(c *capstan.Channel) { c.FormerDefault = capstan.AllPlatforms })
+		r.channel("free", func(c *capstan.Channel) { c.SelfAssign = true })
+		r.over.Pin = "pinned"
+		r.q.Channel = rapid.SampledFrom([]string{"", "production", "old", "free", "nowhere"}).Draw(t, "named")
+		c, ok := Resolve(compiled(t, r), r.over, &r.q)
+		if !ok || c.Name != "pinned" {
+			t.Fatalf("a device tied to pinned and naming %q resolves to %+v", r.q.Channel, c)
+		}
+	})
+}
+
+func TestUnrelatedChannelChangesNothing(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		r := anyRig(t)
+		before := got(Decide(compiled(t, r), r.over, &r.q))
+		r.channel("zz-unrelated", func(c *capstan.Channel) { c.SelfAssign = rapid.Bool().Draw(t, "self") })
+		r.release("9.9.9", func(x *capstan.Release) { x.Channel = "zz-unrelated" })
+		if after := got(Decide(compiled(t, r), r.over, &r.q)); after != before {
+			t.Fatalf("before %+v, with another channel %+v", before, after)
+		}
+	})
+}
+
+// Without native ranges, rollouts and failures there is exactly one release
+// per channel, as Capgo has it.
+func TestWithoutRangesAChannelServesItsNewestRelease(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		r := anyRig(t)
+		r.over = Overlay{}
+		for i := range r.state.Releases {
+			r.state.Releases[i].ShareBP, r.state.Releases[i].Paused = capstan.ShareAll, false
+		}
+		for i := range r.state.Bundles {
+			r.bundle(i).NativeMin = nil
+		}
+		a := compiled(t, r)
+		live := a.Channel("production").Live()
+		if len(live) > 1 {
+			t.Fatalf("%d live releases", len(live))
+		}
+		d := Decide(a, r.over, &r.q)
+		if d.Outcome == capstan.Offer && r.q.Platform != capstan.Electron && d.Release.Number != live[0].Number {
+			t.Fatalf("offered release %d, live is %d", d.Release.Number, live[0].Number)
+		}
+	})
+}
+
+// What a device is told depends on nothing but snapshot, overlay and query, so
+// other devices' ids do not matter once a release reaches everybody.
+func TestFinishedReleaseReachesEveryDevice(t *testing.T) {
+	t.Parallel()
+	r := newRig()
+	a := r.compile(t)
+	for n := range 1000 {
+		r.q.Device = device(n * 7919)
+		if d := got(Decide(a, r.over, &r.q)); d != offer("1.2.0") {
+			t.Fatalf("device %d gets %s", n, fmt.Sprint(d))
+		}
+	}
+}

@@ -1,0 +1,136 @@
+package rollout
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/capstan-ota/capstan"
+)
+
+var update = flag.Bool("update", false, "rewrite the vectors")
+
+const vectorFile = "../../test/vectors/bucket/bucket.json"
+
+// vector is one placed device.
+type vector struct {
+	Salt     string           `json:"salt"`
+	Device   capstan.DeviceID `json:"device"`
+	Bucket   int              `json:"bucket"`    // SHA-256(salt ‖ device) bytes 0–7, big-endian, mod 10 000
+	SpreadMS int64            `json:"spread_ms"` // bytes 8–15 as a fraction of 2^64, of 1 800 000 ms, rounded down
+}
+
+const window = 30 * time.Minute
+
+func vectors() []vector {
+	var out []vector
+	for _, salt := range []string{"", "salt", "0123456789abcdef0123456789abcdef"} {
+		for _, text := range []string{
+			"00000000-0000-0000-0000-000000000000", "3f2504e0-4f89-41d3-9a0c-0305e82c3301",
+			"ffffffff-ffff-ffff-ffff-ffffffffffff", "9b2c6d1e-0f3a-4c58-b7d9-5e8a1c2d3f40",
+		} {
+			id, _ := capstan.ParseDeviceID(text)
+			out = append(out, vector{salt, id, Bucket(salt, id), Spread(salt, id, window).Milliseconds()})
+		}
+	}
+	return out
+}
+
+func TestBucketVectors(t *testing.T) {
+	t.Parallel()
+	want, err := json.MarshalIndent(vectors(), "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = append(want, '\n')
+	if *update {
+		if err := os.MkdirAll("../../test/vectors/bucket", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(vectorFile, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(vectorFile)
+	if err != nil || string(got) != string(want) {
+		t.Errorf("the vectors changed (%v): every rollout that runs would reshuffle its devices", err)
+	}
+}
+
+func anyDevice(t *rapid.T) (id capstan.DeviceID) {
+	copy(id[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "device"))
+	return id
+}
+
+func TestShareIsMonotonicAndStable(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		id, salt := anyDevice(t), rapid.String().Draw(t, "salt")
+		low := rapid.IntRange(0, capstan.ShareAll).Draw(t, "low")
+		high := rapid.IntRange(low, capstan.ShareAll).Draw(t, "high")
+		if In(salt, id, low) && !In(salt, id, high) {
+			t.Fatalf("inside %d but outside %d", low, high)
+		}
+		if In(salt, id, low) != In(salt, id, low) {
+			t.Fatal("two answers for one device")
+		}
+		if In(salt, id, 0) || !In(salt, id, capstan.ShareAll) {
+			t.Fatal("0 must reach nobody and 10 000 everybody")
+		}
+		if s := Spread(salt, id, window); s < 0 || s >= window {
+			t.Fatalf("spread %v is outside the window", s)
+		}
+	})
+}
+
+func id(n int) capstan.DeviceID {
+	d := capstan.DigestOf([]byte(fmt.Sprint(n)))
+	var id capstan.DeviceID
+	copy(id[:], d)
+	return id
+}
+
+// With 100 000 devices a share of 10 % has a standard deviation of 95.
+func TestShareReachesItsShare(t *testing.T) {
+	t.Parallel()
+	const devices = 100_000
+	for _, share := range []int{100, 1000, 5000, 9900} {
+		inside := 0
+		for n := range devices {
+			if In("salt", id(n), share) {
+				inside++
+			}
+		}
+		want := devices * share / capstan.ShareAll
+		if diff := inside - want; diff < -700 || diff > 700 {
+			t.Errorf("a share of %d reaches %d of %d devices, want about %d", share, inside, devices, want)
+		}
+	}
+}
+
+// Who is inside one release's first percent is not so in the next one's.
+func TestSaltsAreIndependent(t *testing.T) {
+	t.Parallel()
+	const devices = 100_000
+	both := 0
+	for n := range devices {
+		if In("one", id(n), 1000) && In("two", id(n), 1000) {
+			both++
+		}
+	}
+	if both < 850 || both > 1150 {
+		t.Errorf("%d of %d devices are inside 10 %% of both salts, want about 1000", both, devices)
+	}
+}
+
+func TestInDoesNotAllocate(t *testing.T) {
+	d := id(1)
+	if n := testing.AllocsPerRun(100, func() { In("0123456789abcdef0123456789abcdef", d, 5000) }); n != 0 {
+		t.Errorf("In allocates %v times", n)
+	}
+}
