@@ -114,21 +114,15 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, info Info) {
 	h.finish(out, r, content)
 }
 
-// finish sees to it that the device can tell a whole answer from a broken one,
-// and that the next request on the connection starts without a deadline.
+// finish ends an answer so that the next request on the connection starts
+// without a deadline. After a failure there is no next one: net/http closes a
+// connection, or resets a stream, whose body is shorter than its
+// Content-Length, so the device sees the difference.
 func (h *handler) finish(out *paced, r *http.Request, content *seeker) {
 	if content.err != nil && r.Context().Err() == nil {
 		h.failed(r, content.err)
 	}
-	if content.err != nil || out.err != nil {
-		// The one way to end a response that net/http offers: over HTTP/2 a
-		// return would look like the proper end of a short body.
-		panic(http.ErrAbortHandler)
-	}
-	// What is still buffered goes out under the deadline, not after it.
-	if err := out.flush(); err != nil {
-		panic(http.ErrAbortHandler)
-	}
+	out.flush()
 }
 
 func (h *handler) contentType(digest capstan.Digest) string {
@@ -198,15 +192,16 @@ func (p *paced) Write(b []byte) (int, error) {
 }
 
 // flush sends what is buffered under a deadline of its own, then lifts the
-// deadline: it belongs to the connection, which outlives this request.
-func (p *paced) flush() error {
+// deadline: it belongs to the connection, which outlives this request. One
+// that stays after an error keeps net/http from waiting for a dead reader.
+func (p *paced) flush() {
 	if err := p.deadline(p.now().Add(p.timeout)); err != nil {
-		return err
+		return
 	}
 	if err := p.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return err
+		return
 	}
-	return p.deadline(time.Time{})
+	_ = p.deadline(time.Time{})
 }
 
 func (p *paced) deadline(t time.Time) error {
