@@ -46,6 +46,7 @@ const (
 	CodeAmbiguous       Code = "ambiguous"
 	CodeStorageFull     Code = "storage_full"
 	CodeUnavailable     Code = "unavailable"
+	CodeInterrupted     Code = "interrupted"
 	CodeInternal        Code = "internal"
 )
 
@@ -67,6 +68,8 @@ const (
 	ExitConflict  = 5 // exists with other content, stale, or in use
 	ExitRefused   = 6 // the bundle was refused: native code, unsafe path, missing file
 	ExitUnreached = 7 // the server could not be reached, is full or is not available
+
+	ExitInterrupted = 130 // stopped by a signal, as shells count it
 )
 
 // Codes is the table from which HTTP status, exit code and documentation of
@@ -108,6 +111,7 @@ var Codes = []CodeEntry{
 	{CodeAmbiguous, 0, ExitUsage, "The command could mean more than one thing and nobody is there to ask.", "Give the flag that the message names."},
 	{CodeStorageFull, 507, ExitUnreached, "The server's disk is full; nothing was changed.", "Free space on the server, then run the command again."},
 	{CodeUnavailable, 503, ExitUnreached, "The server cannot do this now.", "Try again in a moment; the answer says when."},
+	{CodeInterrupted, 0, ExitInterrupted, "The command was stopped before it was done; nothing half-done is visible.", "Run it again: what was sent is not sent twice."},
 	{CodeInternal, 500, ExitError, "Something went wrong that the server did not expect.", "The server's log has the details under the request id."},
 }
 
