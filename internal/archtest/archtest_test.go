@@ -12,10 +12,10 @@ import (
 // What the repository is known to have at least. A rule that has seen less was
 // looking at the wrong place.
 const (
-	minPackages = 15
-	minFiles    = 120
-	minTests    = 20
-	minGoMods   = 1
+	minPackages = 20
+	minFiles    = 160
+	minTests    = 40
+	minGoMods   = 2
 )
 
 func load(t *testing.T) *Tree {
