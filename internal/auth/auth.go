@@ -21,7 +21,7 @@ type Principal struct {
 }
 
 // Actor is the name under which a principal's changes are recorded.
-func (p Principal) Actor() string { return "token:" + p.Token.ID }
+func (p Principal) Actor() string { return p.Token.ID }
 
 // Action is what a principal wants to do.
 type Action string

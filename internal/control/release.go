@@ -252,3 +252,28 @@ func cacheKey(f capstan.StoredFile) string {
 	}
 	return string(f.Digest) + "_" + base
 }
+
+// liveOn returns the releases of a channel that some device can get.
+func liveOn(tx *store.Tx, app, channel string) ([]capstan.Release, error) {
+	_, releases, err := channelReleases(tx, app, channel)
+	if err != nil {
+		return nil, err
+	}
+	var walk capstan.LiveWalk
+	var live []capstan.Release
+	for _, r := range releases {
+		if walk.Done() {
+			break
+		}
+		var b capstan.Bundle
+		if !r.Builtin() {
+			if b, err = tx.BundleByID(app, r.Bundle); err != nil {
+				return nil, err
+			}
+		}
+		if walk.Next(r, b.NativeMin) {
+			live = append(live, r)
+		}
+	}
+	return live, nil
+}

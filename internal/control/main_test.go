@@ -1,0 +1,9 @@
+package control_test
+
+import (
+	"testing"
+
+	"github.com/capstan-ota/capstan/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
