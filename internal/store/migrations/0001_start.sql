@@ -150,6 +150,7 @@ CREATE TABLE seen (
     device  BYTEA  NOT NULL,
     at      BIGINT NOT NULL,
     running TEXT   NOT NULL,
+    words   BIGINT NOT NULL, -- hash of what the device said; see Sighting
     PRIMARY KEY (app, device)
 ) /* narrow */;
 
