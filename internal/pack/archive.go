@@ -276,7 +276,7 @@ func (a *Archive) Files() capstan.Manifest {
 func (a *Archive) Open(i int) (io.ReadCloser, error) { return a.open(a.headers[i]), nil }
 
 func (a *Archive) open(h header) *entryReader {
-	data := bufio.NewReaderSize(a.section(h), 32<<10)
+	data := bufio.NewReaderSize(a.section(h), int(min(max(h.packed, 16), 32<<10)))
 	e := &entryReader{h: h, data: data, plain: data, crc: crc32.NewIEEE()}
 	if h.method == methodFlate {
 		// With an [io.ByteReader] flate takes not one byte more than it needs, so

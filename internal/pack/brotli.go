@@ -1,6 +1,7 @@
 package pack
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -129,7 +130,7 @@ func encodeWith(ctx context.Context, encode encoder, size, limit int64, open fun
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errEncoder, err)
 	}
-	if err := copyInto(ctx, w, src); err != nil {
+	if err := copyInto(ctx, w, src, size); err != nil {
 		return nil, err
 	}
 	if err := w.Close(); err != nil {
@@ -138,10 +139,10 @@ func encodeWith(ctx context.Context, encode encoder, size, limit int64, open fun
 	return out.Bytes(), nil
 }
 
-// copyInto feeds an encoder, looking at ctx between pieces: quality 11 takes a
-// second for each megabyte.
-func copyInto(ctx context.Context, w io.Writer, src io.Reader) error {
-	piece := make([]byte, 256<<10)
+// copyInto feeds an encoder with about size bytes, looking at ctx between
+// pieces: quality 11 takes a second for each megabyte.
+func copyInto(ctx context.Context, w io.Writer, src io.Reader, size int64) error {
+	piece := make([]byte, min(size+1, 256<<10))
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -211,7 +212,9 @@ func literal(packed []byte) (plain []byte, special bool) {
 
 // EmptyBrotli is the brotli form of nothing that every plugin knows
 // (device-clients.md §7.3).
-func EmptyBrotli() []byte { return []byte{0x1b, 0x00, 0x06} }
+func EmptyBrotli() []byte { return []byte(emptyBrotli) }
+
+const emptyBrotli = "\x1b\x00\x06"
 
 // Decompress writes the plain bytes of the brotli stream r to w, at most limit
 // bytes. More is [capstan.CodeTooLarge]; anything that is not one whole stream,
@@ -219,7 +222,12 @@ func EmptyBrotli() []byte { return []byte{0x1b, 0x00, 0x06} }
 // returned as they are.
 func Decompress(w io.Writer, r io.Reader, limit int64) (n int64, err error) {
 	in := &noting{Reader: r}
-	decoder := andybalholm.NewReader(in)
+	buffered := bufio.NewReader(in)
+	// The empty form is a convention of the plugins, not a whole brotli stream.
+	if start, _ := buffered.Peek(len(emptyBrotli) + 1); string(start) == emptyBrotli && in.err == nil {
+		return 0, nil
+	}
+	decoder := andybalholm.NewReader(buffered)
 	piece := make([]byte, 64<<10)
 	for {
 		got, err := decoder.Read(piece)

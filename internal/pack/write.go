@@ -117,7 +117,7 @@ func (s *Source) deflate(ctx context.Context, j *job, writers *sync.Pool) error 
 		return fmt.Errorf("deflate: %w", err)
 	}
 	defer writers.Put(w)
-	err = copyInto(ctx, w, src)
+	err = copyInto(ctx, w, src, j.entry.size)
 	if err == nil {
 		err = w.Close()
 	}
@@ -170,7 +170,7 @@ func (s *Source) add(ctx context.Context, z *zipWriter, j *job) error {
 		return err
 	}
 	defer src.Close()
-	return copyInto(ctx, z.out, src)
+	return copyInto(ctx, z.out, src, j.entry.size)
 }
 
 // zipWriter writes the parts of the canonical zip one after another.
