@@ -334,7 +334,7 @@ func TestBrokenBodyClosesTheConnection(t *testing.T) {
 
 func TestReaderThatNeverReadsIsCutOff(t *testing.T) {
 	t.Parallel()
-	digest, content := blobtest.Content(1, 32<<20) // more than the buffers of a connection hold
+	digest, content := blobtest.Content(1, 16<<20) // more than the buffers of a connection hold
 	s := mem.New(time.Now)
 	blobtest.Put(t, s, content)
 	h := blob.Handler(s, blob.HandlerOptions{Now: time.Now, WriteTimeout: 50 * time.Millisecond})

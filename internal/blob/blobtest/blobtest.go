@@ -373,14 +373,15 @@ func deletes(t *testing.T, s blob.Store) {
 
 func lists(t *testing.T, s blob.Store) {
 	var want []capstan.Digest
-	for i := range 300 {
+	for i := range 200 {
 		want = append(want, Put(t, s, fmt.Appendf(nil, "blob %d", i)))
 	}
 	slices.Sort(want)
 	if got := list(t, s, ""); !slices.Equal(got, want) {
 		t.Fatalf("list of %d blobs: got %d, or in another order", len(want), len(got))
 	}
-	for i, d := range want {
+	for i := 0; i < len(want); i += 9 {
+		d := want[i]
 		if got := list(t, s, d); !slices.Equal(got, want[i+1:]) {
 			t.Fatalf("list after blob %d: got %d blobs, want %d", i, len(got), len(want)-i-1)
 		}
