@@ -241,7 +241,7 @@ func (d *Device) gate(ctx context.Context, u update, action string) (Outcome, st
 // answer's checksum against the stored one.
 func (d *Device) reuse(ctx context.Context, b Bundle, u update, direct bool) (Outcome, string, error) {
 	if d.profile.Platform == capstan.IOS {
-		if err := d.compareIOS(ctx, b, u); err != nil {
+		if err := d.compareIOS(b, u); err != nil {
 			return d.failIOS(ctx, b, err)
 		}
 	}

@@ -40,9 +40,9 @@ func newKey(pub *rsa.PublicKey, id string) *rsaKey {
 	return &rsaKey{n: pub.N, e: big.NewInt(int64(pub.E)), id: id, size: pub.Size()}
 }
 
-// open is c^e mod n without its type 1 padding: 00 01 FF…FF 00 data. The hand
-// -made arithmetic of iOS before 8.51.16 was lax: any padding bytes but zero,
-// and a block without padding was used as it was (§8.1).
+// open is c^e mod n without its type 1 padding: 00 01 FF…FF 00 data. The
+// arithmetic that iOS did by hand before 8.51.16 was lax: any padding bytes but
+// zero, and a block without padding was used as it was (§8.1).
 func (k *rsaKey) open(c []byte, strict bool) ([]byte, error) {
 	x := new(big.Int).SetBytes(c)
 	if x.Cmp(k.n) >= 0 {

@@ -151,6 +151,7 @@ type Device struct {
 	can     traits
 	key     *rsaKey
 	disk    disk
+	limits  limits
 	native  struct{ version, build, os string }
 
 	mu      sync.Mutex // guards skew, journal and saved.Partials, which parallel downloads share
@@ -167,7 +168,7 @@ type Device struct {
 // used.
 func New(profile Profile, opt Options) (*Device, error) {
 	opt = withDefaults(opt)
-	d := &Device{profile: profile, opt: opt, can: traitsOf(profile.Platform, profile.Plugin), disk: memory{}}
+	d := &Device{profile: profile, opt: opt, can: traitsOf(profile.Platform, profile.Plugin), limits: defaultLimits(), disk: memory{}}
 	d.native.version, d.native.build, d.native.os = opt.NativeVersion, opt.Build, profile.OS
 	if opt.PublicKey != "" && d.can.v2Key {
 		key, err := parseKey(opt.PublicKey)

@@ -60,7 +60,7 @@ func (d *Device) installElectron(ctx context.Context, b *Bundle, u update) error
 	if u.Session != "" {
 		return errors.New("decrypt: the bundle is encrypted in a scheme of another client (§8.10)")
 	}
-	files, err := unzipCentral(data, electronLanding)
+	files, err := unzipCentral(data, electronLanding, d.limits)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (d *Device) electronFile(ctx context.Context, b *Bundle, files *tree, e ent
 		return err
 	}
 	defer resp.Body.Close()
-	data, err := d.readBody(resp, maxFileBytes)
+	data, err := d.readBody(resp, d.limits.file)
 	d.transfer(int64(len(data)), 1)
 	note := Entry{What: WhatFile, Name: bounded(e.Name), Version: b.Version, Status: resp.StatusCode, Bytes: int64(len(data)), Took: d.now().Sub(start)}
 	if err == nil && resp.StatusCode != http.StatusOK {
@@ -105,7 +105,7 @@ func (d *Device) electronFile(ctx context.Context, b *Bundle, files *tree, e ent
 	if err != nil {
 		return err
 	}
-	if plain, err := readAllBounded(brotli.NewReader(strings.NewReader(string(data)))); err == nil {
+	if plain, err := readAllBounded(brotli.NewReader(strings.NewReader(string(data))), d.limits.file); err == nil {
 		data = plain
 	}
 	if e.Hash != "" && !matches(data) {

@@ -15,15 +15,20 @@ import (
 	"github.com/capstan-ota/capstan"
 )
 
-// Bounds on what a server may send; the real clients have none, but a device
-// in a fleet of thousands must not eat the machine.
-const (
-	maxAnswerBytes = 32 << 20
-	maxZipBytes    = 1 << 30
-	maxFileBytes   = 512 << 20
-	maxPlainBytes  = 2 << 30 // of all files of a zip
-	maxHops        = 20
-)
+// limits bound what a server may send, in bytes. The real clients have none,
+// but one device of a fleet must not eat the machine.
+type limits struct {
+	answer int64
+	zip    int64 // as it comes
+	file   int64 // one file, as it comes and unpacked
+	plain  int64 // all files of a zip, unpacked
+}
+
+func defaultLimits() limits {
+	return limits{answer: 32 << 20, zip: 1 << 30, file: 512 << 20, plain: 2 << 30}
+}
+
+const maxHops = 20 // redirects
 
 // reply is the answer to an API request. err is set when there was none.
 type reply struct {
@@ -80,7 +85,7 @@ func (d *Device) callOnce(ctx context.Context, method, address string, payload [
 		return fail(err)
 	}
 	defer resp.Body.Close()
-	data, err := d.readBody(resp, maxAnswerBytes)
+	data, err := d.readBody(resp, d.limits.answer)
 	d.transfer(int64(len(data)), 1)
 	if err != nil {
 		return fail(err)
@@ -157,9 +162,9 @@ func (d *Device) readBody(resp *http.Response, limit int64) ([]byte, error) {
 }
 
 // readAllBounded reads one file of a bundle while it is decompressed.
-func readAllBounded(r io.Reader) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxFileBytes+1))
-	if err == nil && len(data) > maxFileBytes {
+func readAllBounded(r io.Reader, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(data)) > limit {
 		err = errTooLarge
 	}
 	return data, err

@@ -61,7 +61,7 @@ func (d *Device) installManifest(ctx context.Context, b *Bundle, u update) error
 	if err := d.noteAll(ctx, b, jobs, results); err != nil {
 		return err
 	}
-	files := newTree()
+	files := newTree(d.limits)
 	for i, j := range jobs {
 		if err := files.add(j.target, false, results[i].data); err != nil {
 			return err
@@ -81,7 +81,7 @@ func (d *Device) installManifest(ctx context.Context, b *Bundle, u update) error
 	d.put(*b)
 	d.stat(ctx, event{action: "download_complete", version: b.Version})
 	if d.profile.Platform == capstan.IOS {
-		return d.compareIOS(ctx, *b, u)
+		return d.compareIOS(*b, u)
 	}
 	return nil
 }
@@ -386,7 +386,7 @@ func (d *Device) fetchFile(ctx context.Context, j job, parallel int) (g got) {
 	default:
 		return fail(fmt.Errorf("HTTP %d", s))
 	}
-	body, err := d.readBody(resp, maxFileBytes)
+	body, err := d.readBody(resp, d.limits.file)
 	g.bytes = int64(len(body))
 	took := d.transfer(g.bytes, parallel)
 	g.data = append(part[:len(part):len(part)], body...)
@@ -418,7 +418,7 @@ func (d *Device) finalContent(u update, j job, data []byte) ([]byte, string, err
 		}
 	}
 	if j.brotli {
-		if data, err = unbrotli(data); err != nil {
+		if data, err = unbrotli(data, d.limits.file); err != nil {
 			return nil, "download_manifest_brotli_fail", fmt.Errorf("brotli: %w", err)
 		}
 	}
@@ -431,7 +431,7 @@ func (d *Device) finalContent(u update, j job, data []byte) ([]byte, string, err
 // unbrotli decodes with the special cases of the clients (§7.3): nothing and
 // the three-byte form are an empty file; a stream that begins as an
 // uncompressed block and ends in 03 is taken literally.
-func unbrotli(data []byte) ([]byte, error) {
+func unbrotli(data []byte, limit int64) ([]byte, error) {
 	empty := []byte{0x1b, 0x00, 0x06}
 	switch {
 	case len(data) == 0, bytes.Equal(data, empty):
@@ -440,7 +440,7 @@ func unbrotli(data []byte) ([]byte, error) {
 		(bytes.HasPrefix(data, empty) || bytes.HasPrefix(data, []byte{0x0b, 0x02, 0x80})):
 		return data[3 : len(data)-1], nil
 	}
-	return readAllBounded(brotli.NewReader(bytes.NewReader(data)))
+	return readAllBounded(brotli.NewReader(bytes.NewReader(data)), limit)
 }
 
 // ManifestSize asks for the bytes of the files of the last offer, as

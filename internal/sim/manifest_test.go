@@ -365,7 +365,7 @@ func TestBrotliSpecialCases(t *testing.T) {
 		{"cut", squeeze([]byte("hello hello hello"))[:6], "", false},
 	}
 	for _, tt := range tests {
-		got, err := unbrotli(tt.in)
+		got, err := unbrotli(tt.in, 1<<20)
 		if (err == nil) != tt.ok || tt.ok && string(got) != tt.want {
 			t.Errorf("%s: %q, %v", tt.name, got, err)
 		}
@@ -376,7 +376,7 @@ func TestSpecialCasesDamageNoStream(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		want := rapid.SliceOf(rapid.Byte()).Draw(t, "content")
-		got, err := unbrotli(squeeze(want))
+		got, err := unbrotli(squeeze(want), 1<<20)
 		if err != nil || string(got) != string(want) {
 			t.Fatalf("%q became %q, %v", want, got, err)
 		}

@@ -20,10 +20,12 @@ import (
 type tree struct {
 	files map[string][]byte
 	dirs  map[string]bool
-	bytes int64
+	left  int64 // bytes that may still be added
 }
 
-func newTree() *tree { return &tree{files: map[string][]byte{}, dirs: map[string]bool{}} }
+func newTree(l limits) *tree {
+	return &tree{files: map[string][]byte{}, dirs: map[string]bool{}, left: l.plain}
+}
 
 // pathError is a name for which the whole bundle is refused.
 type pathError struct{ action, name string }
@@ -69,8 +71,7 @@ func (t *tree) add(rel string, directory bool, data []byte) error {
 	if rel == "." {
 		return errors.New("a file cannot replace the bundle's folder")
 	}
-	t.bytes += int64(len(data))
-	if t.bytes > maxPlainBytes {
+	if t.left -= int64(len(data)); t.left < 0 {
 		return errTooLarge
 	}
 	t.files[rel] = data
@@ -99,7 +100,7 @@ func (t *tree) top(skip func(string) bool) []string {
 
 // below returns what is inside a folder.
 func (t *tree) below(dir string) *tree {
-	sub := newTree()
+	sub := newTree(limits{})
 	for p, data := range t.files {
 		if rest, ok := strings.CutPrefix(p, dir+"/"); ok {
 			sub.files[rest] = data
@@ -134,8 +135,8 @@ func (t *tree) flattenIOS() *tree {
 // java.util.zip.ZipInputStream does: it never sees the central directory,
 // cannot skip a stored entry whose size comes after it, and checks sizes and
 // CRC (§6.3).
-func unzipStream(data []byte, strict bool) (*tree, error) {
-	t := newTree()
+func unzipStream(data []byte, strict bool, l limits) (*tree, error) {
+	t := newTree(l)
 	r := bytes.NewReader(data)
 	for {
 		e, err := readLocal(r)
@@ -149,7 +150,7 @@ func unzipStream(data []byte, strict bool) (*tree, error) {
 		if err != nil {
 			return nil, err
 		}
-		content, err := e.content(r)
+		content, err := e.content(r, min(l.file, t.left))
 		if err != nil {
 			return nil, fmt.Errorf("entry %q: %w", bounded(e.name), err)
 		}
@@ -201,7 +202,7 @@ func readLocal(r *bytes.Reader) (local, error) {
 	return e, nil
 }
 
-func (e *local) content(r *bytes.Reader) ([]byte, error) {
+func (e *local) content(r *bytes.Reader, limit int64) ([]byte, error) {
 	var data []byte
 	if e.method == zip.Store {
 		if int64(e.size) > int64(r.Len()) {
@@ -215,7 +216,7 @@ func (e *local) content(r *bytes.Reader) ([]byte, error) {
 		before := r.Len()
 		// A bytes.Reader is an io.ByteReader: flate takes no byte too many.
 		var err error
-		if data, err = readAllBounded(flate.NewReader(r)); err != nil {
+		if data, err = readAllBounded(flate.NewReader(r), limit); err != nil {
 			return nil, err
 		}
 		if e.flags&flagDescriptor != 0 {
@@ -258,12 +259,12 @@ func (e *local) readDescriptor(r *bytes.Reader, packed, size int) error {
 
 // unzipCentral reads by the central directory and checks no CRC, as
 // ZIPFoundation and extract-zip do (§6.3).
-func unzipCentral(data []byte, land func(string) (string, error)) (*tree, error) {
+func unzipCentral(data []byte, land func(string) (string, error), l limits) (*tree, error) {
 	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
 		return nil, err
 	}
-	t := newTree()
+	t := newTree(l)
 	links := map[string]string{}
 	for _, f := range z.File {
 		rel, err := land(f.Name)
@@ -276,7 +277,7 @@ func unzipCentral(data []byte, land func(string) (string, error)) (*tree, error)
 			}
 			continue
 		}
-		content, err := readRaw(f)
+		content, err := readRaw(f, min(l.file, t.left))
 		if err != nil {
 			return nil, fmt.Errorf("entry %q: %w", bounded(f.Name), err)
 		}
@@ -292,7 +293,7 @@ func unzipCentral(data []byte, land func(string) (string, error)) (*tree, error)
 }
 
 // readRaw unpacks an entry without looking at its CRC.
-func readRaw(f *zip.File) ([]byte, error) {
+func readRaw(f *zip.File, limit int64) ([]byte, error) {
 	if f.Flags&flagEncrypted != 0 {
 		return nil, errors.New("encrypted entry")
 	}
@@ -307,7 +308,7 @@ func readRaw(f *zip.File) ([]byte, error) {
 	default:
 		return nil, errors.New("unsupported compression method")
 	}
-	return readAllBounded(raw)
+	return readAllBounded(raw, limit)
 }
 
 // follow gives symbolic links the content of their target, which must lie

@@ -298,6 +298,9 @@ func TestAndroidWorker(t *testing.T) {
 		{"206 with another total is asked for again", "android@8.51.23",
 			steps{cut(data, half), partStep(data, half, n, cr(half, n-1, strconv.Itoa(n+1))), rangeStep(data)}, Failed,
 			[]string{"", resume, fmt.Sprintf("bytes=%d-", n)}, 30 * time.Second},
+		{"206 whose end does not fit is asked for again", "android@8.51.23",
+			steps{cut(data, half), partStep(data, half, n, cr(half, n-2, strconv.Itoa(n))), rangeStep(data)}, Failed,
+			[]string{"", resume, fmt.Sprintf("bytes=%d-", n)}, 30 * time.Second},
 		{"404 is final", "android@8.51.23", steps{statusStep(404)}, Failed, []string{""}, 0},
 		{"410 after 503 is final", "android@8.51.23", steps{statusStep(503), statusStep(410)}, Failed, []string{"", ""}, 10 * time.Second},
 		{"a redirect to another scheme is final", "android@8.51.23", steps{func(w http.ResponseWriter, r *http.Request) {

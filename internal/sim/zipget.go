@@ -181,7 +181,7 @@ func (d *Device) attempt(ctx context.Context, w *work) (data []byte, again bool,
 	if err != nil {
 		return nil, true, err // the file stays as it is: a wrong start loops for ever
 	}
-	body, readErr := d.readBody(resp, maxZipBytes)
+	body, readErr := d.readBody(resp, d.limits.zip)
 	d.transfer(int64(len(body)), 1)
 	note.Bytes = int64(len(body))
 	data = append(part[:span.start:span.start], body...)
@@ -266,7 +266,7 @@ func (d *Device) finishAndroid(ctx context.Context, b *Bundle, w *work, data []b
 			stats: []event{{action: "checksum_fail", version: current}},
 		}
 	}
-	files, err := unzipStream(plain, d.can.strictPaths)
+	files, err := unzipStream(plain, d.can.strictPaths, d.limits)
 	if err == nil {
 		files, err = files.flattenAndroid()
 	}
@@ -361,7 +361,7 @@ func (d *Device) installZipIOS(ctx context.Context, b *Bundle, u update) error {
 		return &trouble{detail: err.Error(), stats: []event{{action: "decrypt_fail", version: b.Version}}}
 	}
 	d.progress(ctx, b.Version, 80)
-	files, err := unzipCentral(plain, func(name string) (string, error) { return landing(name, d.can.strictPaths) })
+	files, err := unzipCentral(plain, func(name string) (string, error) { return landing(name, d.can.strictPaths) }, d.limits)
 	if err != nil {
 		return &trouble{detail: err.Error(), stats: []event{{action: unzipStat(err), version: d.current().Version}}}
 	}
@@ -371,7 +371,7 @@ func (d *Device) installZipIOS(ctx context.Context, b *Bundle, u update) error {
 	if err := d.keepZip(ctx, b, files.flattenIOS()); err != nil {
 		return err
 	}
-	return d.compareIOS(ctx, *b, u)
+	return d.compareIOS(*b, u)
 }
 
 // getZip is a GET that starts from zero and is not repeated: iOS and Electron.
@@ -400,7 +400,7 @@ func (d *Device) getZip(ctx context.Context, u update) (data []byte, err error) 
 	if s := resp.StatusCode; s < 200 || s > 299 || electron && s != http.StatusOK {
 		return nil, fmt.Errorf("HTTP %d on the zip", s)
 	}
-	data, err = d.readBody(resp, maxZipBytes)
+	data, err = d.readBody(resp, d.limits.zip)
 	note.Bytes = int64(len(data))
 	took := d.transfer(int64(len(data)), 1)
 	if err == nil {
@@ -410,7 +410,7 @@ func (d *Device) getZip(ctx context.Context, u update) (data []byte, err error) 
 }
 
 // compareIOS holds an answer's checksum against that of the bundle (§3.5).
-func (d *Device) compareIOS(_ context.Context, b Bundle, u update) error {
+func (d *Device) compareIOS(b Bundle, u update) error {
 	want := u.Checksum
 	if u.Delta && (d.key == nil || d.can.ignoresTop) {
 		return nil
