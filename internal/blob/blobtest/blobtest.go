@@ -64,13 +64,15 @@ func Run(t *testing.T, open func(t *testing.T) blob.Store) {
 	}
 }
 
-// Content returns size bytes that depend on seed, and their digest.
+// Content returns size bytes that depend on seed, and their digest. They
+// repeat after a prime number of bytes, so that no usual buffer or offset
+// hides a shift.
 func Content(seed, size int) (capstan.Digest, []byte) {
-	b := make([]byte, 0, size+32)
-	for i := 0; len(b) < size; i++ {
-		b = binary.BigEndian.AppendUint64(b, (uint64(seed)<<32+uint64(i))*0x9e3779b97f4a7c15)
+	block := make([]byte, 0, 4099+8)
+	for i := uint64(0); len(block) < 4099; i++ {
+		block = binary.BigEndian.AppendUint64(block, (uint64(seed)<<32+i)*0x9e3779b97f4a7c15)
 	}
-	b = b[:size]
+	b := bytes.Repeat(block[:4099], size/4099+1)[:size]
 	return capstan.DigestOf(b), b
 }
 

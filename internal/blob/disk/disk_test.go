@@ -332,7 +332,7 @@ func TestPutHealsADamagedFile(t *testing.T) {
 func TestReaderKeepsItsBytesWhenTheBlobIsDeletedOrPutAgain(t *testing.T) {
 	t.Parallel()
 	s := openWith(t, t.TempDir(), realOps())
-	_, content := blobtest.Content(1, 300_000)
+	_, content := blobtest.Content(1, 10_000)
 	d := blobtest.Put(t, s, content)
 	r, err := s.Open(t.Context(), d, 0, -1)
 	if err != nil {
