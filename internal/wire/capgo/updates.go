@@ -73,9 +73,6 @@ func Answer(d decide.Decision, a Asked, publicURL string) []byte {
 // Asked is what somebody wants explained: a device's question.
 type Asked struct{ question }
 
-// Query is what the core is asked.
-func (a *Asked) DecideQuery() *decide.Query { return &a.question.Query }
-
 // AskedByBody reads a body as a plugin sends it to updateUrl. The error has
 // code invalid.
 func AskedByBody(raw []byte, appID string) (Asked, error) {

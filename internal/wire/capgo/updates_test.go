@@ -393,7 +393,7 @@ func TestAnswerIsWhatTheDeviceGets(t *testing.T) {
 	t.Parallel()
 	raw := text(t, info(nil))
 	asked, err := AskedByBody([]byte(raw), appID)
-	if err != nil || asked.DecideQuery().Device.String() != deviceID {
+	if err != nil || asked.Device.String() != deviceID {
 		t.Fatalf("AskedByBody = %+v, %v", asked, err)
 	}
 	if _, err := AskedByBody([]byte(`{"platform":"tv"}`), appID); capstan.CodeOf(err) != capstan.CodeInvalid {
