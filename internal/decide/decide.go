@@ -1,8 +1,6 @@
 package decide
 
 import (
-	"slices"
-
 	"github.com/capstan-ota/capstan"
 	"github.com/capstan-ota/capstan/internal/rollout"
 )
@@ -51,10 +49,10 @@ type look struct {
 // decide walks the gates; the first that refuses decides.
 func (w *walk) decide() Decision {
 	if w.q.Plugin.Unsupported {
-		w.note("plugin", false, "the plugin cannot be served")
+		w.note("plugin_supported", false, "the plugin cannot be served")
 		return w.refused(capstan.ReasonPluginOld)
 	}
-	w.note("plugin", true, "the plugin can be served")
+	w.note("plugin_supported", true, "the plugin can be served")
 	w.resolve()
 	if w.channel == nil {
 		return w.refused(capstan.ReasonNoChannel)
@@ -118,10 +116,13 @@ func (w *walk) resolve() {
 // is told what an operator can change.
 func (w *walk) choose() {
 	failedOne := false
-	for _, c := range w.channel.live {
+	for i, c := range w.channel.releases {
+		if !c.live && (!failedOne || !w.goodFallback(c)) {
+			continue
+		}
 		reason := w.unsuitable(c)
 		if reason == "" {
-			w.aim(c)
+			w.aim(c, w.channel.releases[i+1:])
 			return
 		}
 		failedOne = failedOne || reason == capstan.ReasonFailedBefore
@@ -130,44 +131,33 @@ func (w *walk) choose() {
 		}
 		w.noteSkipped(c, reason)
 	}
-	if !failedOne {
-		return
-	}
-	if c := w.fallback(w.channel.earlier); c != nil {
-		w.aim(c)
-	}
 }
 
 // aim makes c the target. Electron cannot be sent to built-in: it gets the
-// newest earlier bundle instead (device-clients.md §3.5, §8.10).
-func (w *walk) aim(c *candidate) {
+// newest bundle released before it instead (device-clients.md §3.5, §8.10).
+func (w *walk) aim(c *candidate, older []*candidate) {
 	w.target, w.skipped = c, ""
 	if c.bundle != nil || w.q.Platform != capstan.Electron {
 		return
 	}
-	i := slices.Index(w.channel.live, c)
-	earlier := w.fallback(w.channel.live[i+1:])
-	if earlier == nil {
-		earlier = w.fallback(w.channel.earlier)
-	}
-	if earlier != nil {
-		w.notef("electron", true, "a desktop app has no built-in to go back to: it gets the newest earlier release, %s", earlier.release.Version)
-		w.target = earlier
+	for _, e := range older {
+		if w.goodFallback(e) && w.unsuitable(e) == "" {
+			w.notef("electron", true, "a desktop app has no built-in to go back to: it gets the newest earlier release, %s", e.release.Version)
+			w.target = e
+			return
+		}
 	}
 }
 
-// fallback returns the first bundle of list that is meant for this device and
-// is there.
-func (w *walk) fallback(list []*candidate) *candidate {
-	for _, c := range list {
-		if c.bundle != nil && c.bundle.State == capstan.BundleReady && w.unsuitable(c) == "" {
-			return c
-		}
-	}
-	return nil
+// goodFallback reports whether an earlier release can stand in for a newer
+// one: its bytes are there, and its version was not taken back since.
+func (w *walk) goodFallback(c *candidate) bool {
+	return c.bundle != nil && c.bundle.State == capstan.BundleReady && !w.channel.withdrawn[c.bundle.Version]
 }
 
 // unsuitable says why a release is not meant for this device, "" if it is.
+// Who has it keeps it, paused or not. That a device on built-in has a built-in
+// release can only be told by its share.
 func (w *walk) unsuitable(c *candidate) capstan.Reason {
 	switch {
 	case w.nativeTooOld(c):
@@ -175,13 +165,19 @@ func (w *walk) unsuitable(c *candidate) capstan.Reason {
 	case w.failed(c):
 		return capstan.ReasonFailedBefore
 	case c.bundle != nil && w.q.Running == c.bundle.Version && !w.q.Builtin():
-		return "" // who has it keeps it, paused or not
+		return ""
+	case c.bundle == nil && w.q.Builtin() && w.reached(c):
+		return ""
 	case c.release.Paused:
 		return capstan.ReasonRolloutPaused
-	case !rollout.In(c.release.Salt, w.q.Device, c.release.ShareBP):
+	case !w.reached(c):
 		return capstan.ReasonOutsideRollout
 	}
 	return ""
+}
+
+func (w *walk) reached(c *candidate) bool {
+	return rollout.In(c.release.Salt, w.q.Device, c.release.ShareBP)
 }
 
 func (w look) nativeTooOld(c *candidate) bool {
@@ -280,17 +276,15 @@ func (w *walk) unstranded(reason capstan.Reason) Decision {
 }
 
 func (w *walk) electronBack() Decision {
-	for _, list := range [...][]*candidate{w.channel.live, w.channel.earlier} {
-		for _, c := range list {
-			if c.bundle == nil || w.unsuitable(c) != "" {
-				continue
-			}
-			quiet := walk{look: look{app: w.app, q: w.q, channel: w.channel, target: c}}
-			if quiet.gates() == "" {
-				w.notef("withdrawn", true, "the device runs %s, which was taken back: it gets an earlier release, %s", w.q.Running, c.release.Version)
-				w.target = c
-				return w.offered()
-			}
+	for _, c := range w.channel.releases {
+		if !w.goodFallback(c) || w.unsuitable(c) != "" {
+			continue
+		}
+		quiet := walk{look: look{app: w.app, q: w.q, channel: w.channel, target: c}}
+		if quiet.gates() == "" {
+			w.notef("withdrawn", true, "the device runs %s, which was taken back: it gets an earlier release, %s", w.q.Running, c.release.Version)
+			w.target = c
+			return w.offered()
 		}
 	}
 	w.notef("withdrawn", false, "the device runs %s, which was taken back, and there is no earlier release for it", w.q.Running)
