@@ -39,6 +39,7 @@ const (
 	ReasonDeviceOff       Reason = "device_off"
 	ReasonEmulatorOff     Reason = "emulator_off"
 	ReasonKeyMismatch     Reason = "key_mismatch"
+	ReasonNotSealed       Reason = "not_sealed"
 	ReasonNoChannel       Reason = "no_channel"
 	ReasonBytesGone       Reason = "bytes_gone"
 	ReasonNoForm          Reason = "no_form"
@@ -80,6 +81,7 @@ var Reasons = []ReasonEntry{
 	{ReasonDeviceOff, Blocked, "The channel does not serve physical devices.", "`capstan channel set CHANNEL --device`."},
 	{ReasonEmulatorOff, Blocked, "The channel does not serve emulators.", "`capstan channel set CHANNEL --emulator`."},
 	{ReasonKeyMismatch, Blocked, "The app was built with another public key than the one the bundle was sealed for.", "Upload the bundle sealed with the key of this store build."},
+	{ReasonNotSealed, Blocked, "The app was built with a public key and its plugin (8.51.23 or later) installs only what is sealed for it; this bundle is not sealed.", "Seal the bundle for the key of this store build, or ship a store build without a key."},
 	{ReasonNoChannel, Failed, "No channel fits: the device names one that does not exist or may not be chosen, or its platform has no default.", "`capstan channel set CHANNEL --state default`, or allow `--self-assign`."},
 	{ReasonBytesGone, Failed, "The bytes of the bundle are gone.", "Upload the bundle again."},
 	{ReasonNoForm, Failed, "The bundle has no form that this plugin version can read.", "Update the plugin in the next store build."},

@@ -147,6 +147,9 @@ var table = []tableRow{
 	{21, "same key", func(r *rig) { r.q.KeyID, r.bundle(0).KeyID = "A", "A" }, offer("1.2.0")},
 	{21, "device without key", func(r *rig) { r.bundle(0).KeyID = "B" }, offer("1.2.0")},
 	{21, "bundle without key", func(r *rig) { r.q.KeyID = "A" }, offer("1.2.0")},
+	{21, "bundle without key from plugin 8.51.23", func(r *rig) { r.q.KeyID, r.q.Plugin.NeedsSeal = "A", true }, blocked(capstan.ReasonNotSealed)},
+	{21, "sealed bundle from plugin 8.51.23", func(r *rig) { r.q.KeyID, r.bundle(0).KeyID, r.q.Plugin.NeedsSeal = "A", "A", true }, offer("1.2.0")},
+	{21, "device without key from plugin 8.51.23", func(r *rig) { r.q.Plugin.NeedsSeal = true }, offer("1.2.0")},
 	{22, "same version", func(r *rig) { r.q.Running = "1.2.0" }, upToDate(capstan.ReasonSameVersion)},
 	{22, "same version beats every policy", func(r *rig) {
 		r.q.Running, r.production().Policy, r.production().Prod = "1.2.0", capstan.PolicyPatch, false

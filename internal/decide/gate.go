@@ -79,9 +79,13 @@ func (w look) gone() capstan.Reason {
 }
 
 // otherKey refuses a bundle that the device could not open. Only plugins above
-// 8.40.7 are told; older ones find out by themselves.
+// 8.40.7 are told; older ones find out by themselves. From 8.51.23 on a device
+// with a key can never install a plain bundle (device-clients.md §12 rule 13).
 func (w look) otherKey() capstan.Reason {
 	b, q := w.target.bundle, w.q
+	if q.Plugin.NeedsSeal && q.KeyID != "" && b.KeyID == "" {
+		return capstan.ReasonNotSealed
+	}
 	return when(q.Plugin.ChecksKeyID && q.KeyID != "" && b.KeyID != "" && q.KeyID != b.KeyID, capstan.ReasonKeyMismatch)
 }
 

@@ -35,6 +35,7 @@ type Plugin struct {
 	Unsupported bool // cannot be served at all
 	NoBuiltin   bool // does not understand being sent to built-in
 	ChecksKeyID bool // a key mismatch is answered, not left to fail on the device
+	NeedsSeal   bool // with a key it installs nothing that is not sealed for it
 	Form        Form // the form it can read
 }
 
