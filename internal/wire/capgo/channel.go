@@ -1,274 +1,307 @@
 package capgo
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"github.com/capstan-ota/capstan"
 	"github.com/capstan-ota/capstan/internal/decide"
 )
 
+type channelFields struct {
+	fields
+	Channel string `json:"channel"`
+	Action  string `json:"action"` // Electron
+}
+
+func (f *channelFields) more(each func(name string, value *string)) {
+	each("channel", &f.Channel)
+	each("action", &f.Action)
+}
+
 // channelCall is a channel request whose app is known.
 type channelCall struct {
 	question
-	snapshot *decide.App
-	overlay  decide.Overlay
+	asked   string // the channel that the request is about
+	action  string
+	row     *decide.App
+	overlay decide.Overlay
 }
 
-// fromBody reads a channel request with a JSON body. When it returns false it
-// has answered.
-func (h *handler) fromBody(w http.ResponseWriter, r *http.Request, c *channelCall) bool {
-	good := false
-	readBody(w, r, func(raw []byte) {
-		var b body
-		if e := parse(raw, &b); e != nil {
-			writeRefused(w, e)
-			return
+// channelSelf answers everything that devices do about their channel
+// (device-clients.md §4). Electron sends GET where the others send PUT, and
+// POST with an action where they send nothing (§4.6).
+func (h *Handler) channelSelf(w http.ResponseWriter, r *http.Request) {
+	switch r.Method {
+	case http.MethodPost:
+		if c := h.call(w, r, channelRules); c != nil {
+			if c.action == "unset" {
+				h.unsetChannel(w, r, c)
+			} else {
+				h.setChannel(w, r, c)
+			}
 		}
-		good = h.open(w, r, &b, setBody, c)
-	})
-	return good
+	case http.MethodPut:
+		if c := h.call(w, r, channelRules); c != nil {
+			h.tellChannel(w, c)
+		}
+	case http.MethodDelete:
+		if c := h.call(w, r, queryRules); c != nil {
+			h.unsetChannel(w, r, c)
+		}
+	default:
+		c := h.call(w, r, listRules)
+		switch {
+		case c == nil:
+		case c.plugin.electron && c.action != "list":
+			h.tellChannel(w, c)
+		default:
+			h.listChannels(w, c)
+		}
+	}
 }
 
-// open normalises b and finds its app.
-func (h *handler) open(w http.ResponseWriter, r *http.Request, b *body, s strictness, c *channelCall) bool {
-	c.At = h.Now()
-	if e := b.normalise(s, &c.question); e != nil {
-		writeRefused(w, e)
-		return false
+// call reads a channel request; when it returns nil it has answered. DELETE
+// comes with a body from old plugins, and with a query from others.
+func (h *Handler) call(w http.ResponseWriter, r *http.Request, by rules) *channelCall {
+	var f channelFields
+	var found issues
+	var isEmpty bool
+	byQuery := by.invalid == queryRules.invalid
+	if !byQuery || r.Method == http.MethodDelete && r.ContentLength != 0 {
+		raw, bad := readBody(r, nil, maxBody)
+		if bad == nil {
+			found, bad = decode(raw, &f, &f.fields, f.more)
+		}
+		if bad != nil {
+			h.fault(w, bad)
+			return nil
+		}
+		isEmpty = f.DeviceID == "" && empty(raw)
+	} else {
+		values, err := url.ParseQuery(r.URL.RawQuery)
+		if err != nil {
+			h.fault(w, issues{{"", "Expected a query string"}}.fault(by.invalid))
+			return nil
+		}
+		found = fromQuery(values, &f.fields)
+		f.more(func(name string, value *string) { *value = values.Get(name) })
+		isEmpty = len(values) == 0
 	}
-	app, known, err := h.App(c.app)
+	c := &channelCall{asked: f.Channel, action: f.Action}
+	if bad := c.normalise(&f.fields, by, found, isEmpty, h.deps.Now()); bad != nil {
+		h.fault(w, bad)
+		return nil
+	}
+	return h.open(w, r, c, by)
+}
+
+// open finds the app of a call.
+func (h *Handler) open(w http.ResponseWriter, r *http.Request, c *channelCall, by rules) *channelCall {
+	app, known, err := h.deps.App(c.app)
 	switch {
 	case err != nil:
 		h.unavailable(w, r, err)
-		return false
+		return nil
+	case !known && capstan.ValidateAppID(c.app) != nil:
+		h.unknownApp(w, c.app, by)
+		return nil
 	case !known:
-		write(w, http.StatusOK, unknownApp(c.app))
-		return false
+		h.refuse(w, http.StatusOK, "app_not_found", unknownApp(c.app), `,"kind":"blocked"`)
+		return nil
 	}
-	c.snapshot, c.overlay = app, h.Overlay(c.app, c.Device)
-	return true
+	c.row, c.overlay = app, h.deps.Overlay(app.Row.ID, c.Device)
+	return c
 }
 
-// setChannel answers a device that chooses its channel: POST channelUrl
-// (device-clients.md §4.1). Refusals go with 200; every one says "error" as its
-// status, since Electron stores the channel of an answer whose status is absent
-// or ok even beside an error (§4.6).
-func (h *handler) setChannel(w http.ResponseWriter, r *http.Request) {
-	var c channelCall
-	if !h.fromBody(w, r, &c) {
-		return
-	}
-	if c.plugin.electron && c.action == "unset" {
-		ok(w, r)
-		return
-	}
-	if c.channel == "" {
-		writeError(w, http.StatusOK, "missing_channel", "channel is missing")
-		return
-	}
-	chosen := c.snapshot.Channel(c.channel)
-	if chosen == nil {
-		h.refuseChannel(w, &c, "channel_not_found", "There is no such channel")
-		return
-	}
-	isDefault := chosen.Default.Has(c.Platform)
-	switch {
-	case !chosen.Platforms.Has(c.Platform):
-		h.refuseChannel(w, &c, "disabled_platform_"+string(c.Platform), "The channel does not serve this platform")
-	case isDefault && c.plugin.has(understandsUnset):
-		write(w, http.StatusOK, []byte(`{"status":"ok","unset":true,"message":"That is the default: the device follows it without naming it"}`))
-	case !chosen.SelfAssign && isDefault && c.plugin.has(keepsChannel):
-		h.refuseChannel(w, &c, "public_channel_self_set_not_allowed", "That is the default; devices need not choose it")
-	case !chosen.SelfAssign && !isDefault:
-		h.refuseChannel(w, &c, "channel_self_set_not_allowed", "Devices may not choose this channel")
-	case c.plugin.has(keepsChannel):
-		write(w, http.StatusOK, []byte(`{"status":"ok","allowSet":true}`))
-	case isDefault:
-		h.rememberChannel(w, r, &c, "")
-	default:
-		h.rememberChannel(w, r, &c, chosen.Name)
-	}
-}
-
-func (h *handler) refuseChannel(w http.ResponseWriter, c *channelCall, code, message string) {
-	b := append([]byte(nil), `{"error":"`...)
-	b = append(b, code...)
-	b = append(b, `","message":`...)
+// refuse answers a channel call that is not granted. Status "error" is for
+// Electron, which stores the channel of an answer whose status is absent or ok
+// even beside an error (device-clients.md §4.6).
+func (h *Handler) refuse(w http.ResponseWriter, status int, code, message, more string) {
+	b := append([]byte(nil), `{"error":`...)
+	b = appendString(b, code)
+	b = append(b, `,"message":`...)
 	b = appendString(b, message)
-	b = append(b, `,"status":"error","channel":`...)
-	b = appendString(b, clip(c.channel, maxName))
-	b = append(b, `,"app_id":`...)
-	b = appendString(b, c.app)
-	write(w, http.StatusOK, append(b, '}'))
+	b = append(b, `,"status":"error"`...)
+	b = append(b, more...)
+	w.Header()["Cache-Control"] = noStore
+	h.send(w, status, append(b, '}'))
 }
 
-// rememberChannel records the choice of a plugin that cannot keep it; "" takes
-// the choice back. An app must allow such unauthenticated writes.
-func (h *handler) rememberChannel(w http.ResponseWriter, r *http.Request, c *channelCall, name string) {
+// refuseChannel names what was asked for.
+func (h *Handler) refuseChannel(w http.ResponseWriter, c *channelCall, code, message string) {
+	more := append([]byte(nil), `,"channel":`...)
+	more = appendString(more, clip(c.asked, maxID))
+	more = append(more, `,"app_id":`...)
+	more = appendString(more, c.app)
+	h.refuse(w, http.StatusOK, code, message, string(more))
+}
+
+// setChannel answers a device that chooses its channel (decisions.md §2.2). A
+// plugin that keeps its channel itself only has its choice checked; for older
+// ones it is recorded, if the app allows such unauthenticated writes.
+func (h *Handler) setChannel(w http.ResponseWriter, r *http.Request, c *channelCall) {
+	if c.asked == "" {
+		h.refuse(w, http.StatusOK, "missing_channel", "channel is missing", "")
+		return
+	}
+	keeps := c.plugin.has(keepsChannel)
+	if !keeps && c.overlay.PinKind == capstan.PinOperator {
+		h.refuse(w, http.StatusOK, "cannot_override", "An operator chose the channel of this device", "")
+		return
+	}
+	channel := c.row.Channel(c.asked)
 	switch {
-	case c.overlay.PinKind == capstan.PinOperator:
-		h.refuseChannel(w, c, "cannot_override", "An operator chose the channel of this device")
-	case !c.snapshot.Row.SelfSet:
-		h.refuseChannel(w, c, "channel_self_set_not_allowed", "The app does not let plugins of this version choose a channel")
+	case channel == nil:
+		h.refuseChannel(w, c, "channel_not_found", fmt.Sprintf("There is no channel %q", clip(c.asked, maxID)))
+	case !channel.Platforms.Has(c.Platform):
+		h.refuseChannel(w, c, "disabled_platform_"+string(c.Platform), fmt.Sprintf("Channel %q does not serve this platform", channel.Name))
+	case c.leadsToDefault(channel) && c.plugin.has(understandsUnset):
+		// Not naming the default keeps the device with it when it moves.
+		h.send(w, http.StatusOK, []byte(`{"status":"ok","unset":true,"message":"That is the default channel, which needs no choosing"}`))
+	case c.leadsToDefault(channel) && !keeps:
+		h.remember(w, r, c, "")
+	case !channel.SelfAssign && channel.Default != 0:
+		h.refuseChannel(w, c, "public_channel_self_set_not_allowed", "Devices need not choose this channel: it is a default")
+	case !channel.SelfAssign:
+		h.refuseChannel(w, c, "channel_self_set_not_allowed", "Devices may not choose this channel")
+	case keeps:
+		h.send(w, http.StatusOK, []byte(`{"status":"ok","allowSet":true}`))
 	default:
-		if err := h.SetSelfPin(r.Context(), c.app, c.Device, name); err != nil {
-			h.unavailable(w, r, err)
-			return
-		}
-		ok(w, r)
+		h.remember(w, r, c, channel.Name)
 	}
 }
 
-// unsetChannel takes the choice of an old plugin back: DELETE with a body, or
-// with the arguments in the query (device-clients.md §4.2). Newer ones never
-// ask; they are told that all is well.
-func (h *handler) unsetChannel(w http.ResponseWriter, r *http.Request) {
-	var c channelCall
-	if len(r.URL.RawQuery) > 0 && r.ContentLength <= 0 {
-		b, e := fromQuery(r.URL.Query())
-		if e != nil {
-			writeRefused(w, e)
-			return
-		}
-		if !h.open(w, r, &b, strictness{device: true, emptyCode: queryBody.emptyCode}, &c) {
-			return
-		}
-	} else if !h.fromBody(w, r, &c) {
+// leadsToDefault reports whether a device that names the channel gets what it
+// gets without naming one: it is its platform's default, or once was.
+func (c *channelCall) leadsToDefault(channel *decide.Channel) bool {
+	return channel.Default.Has(c.Platform) ||
+		channel.FormerDefault.Has(c.Platform) && c.row.Default(c.Platform) != nil
+}
+
+// remember records the choice of a plugin that cannot keep it; "" takes it
+// back, which needs no leave of the app.
+func (h *Handler) remember(w http.ResponseWriter, r *http.Request, c *channelCall, name string) {
+	switch {
+	case name == "" && c.overlay.PinKind != capstan.PinSelf, name != "" && c.overlay.Pin == name:
+		h.ok(w) // nothing to change
+		return
+	case name != "" && !c.row.Row.SelfSet:
+		h.refuseChannel(w, c, "channel_self_server_storage_unavailable",
+			"This plugin version cannot keep its channel, and the app does not let the server keep it")
 		return
 	}
-	if c.plugin.has(keepsChannel) {
-		ok(w, r)
+	if err := h.deps.SetSelfPin(r.Context(), c.app, c.Device, name); err != nil {
+		h.unavailable(w, r, err)
 		return
 	}
-	h.rememberChannel(w, r, &c, "")
+	h.ok(w)
 }
 
-// getChannel tells a device its channel: PUT channelUrl (device-clients.md
-// §4.3). From 8.47.9 on a plugin keeps the name for ever, so only the channel
-// that decisions are made on is ever named; 400 channel_not_found lets the
-// plugin answer with its own.
-func (h *handler) getChannel(w http.ResponseWriter, r *http.Request) {
-	var c channelCall
-	if h.fromBody(w, r, &c) {
-		h.tellChannel(w, &c)
+// unsetChannel takes a choice back (decisions.md §2.4). Plugins that keep their
+// channel themselves do not need us for that.
+func (h *Handler) unsetChannel(w http.ResponseWriter, r *http.Request, c *channelCall) {
+	switch {
+	case c.plugin.has(keepsChannel):
+		h.ok(w)
+	case c.overlay.PinKind == capstan.PinOperator:
+		h.refuse(w, http.StatusOK, "cannot_override", "An operator chose the channel of this device", "")
+	case c.overlay.PinKind != capstan.PinSelf:
+		h.refuse(w, http.StatusOK, "cannot_override", "This device has no channel of its own", "")
+	default:
+		h.remember(w, r, c, "")
 	}
 }
 
-func (h *handler) tellChannel(w http.ResponseWriter, c *channelCall) {
-	found, resolved := decide.Resolve(c.snapshot, c.overlay, &c.Query)
-	if !resolved {
-		writeError(w, http.StatusBadRequest, "channel_not_found", "No channel for this device")
+// tellChannel tells a device its channel. From 8.47.9 / x.50.1 on a plugin
+// keeps the name for ever (device-clients.md §4.3), so no other channel is ever
+// named than the one that decisions are made on.
+func (h *Handler) tellChannel(w http.ResponseWriter, c *channelCall) {
+	channel, ok := decide.Resolve(c.row, c.overlay, &c.Query)
+	if !ok {
+		h.refuse(w, http.StatusBadRequest, "channel_not_found", "There is no channel for this device", "")
 		return
 	}
 	status := "default"
-	if c.overlay.Pin == found.Name || c.Channel == found.Name && !found.Default.Has(c.Platform) {
+	if c.overlay.Pin == channel.Name {
 		status = "override"
 	}
-	allow := `,"allowSet":`
-	if c.plugin.electron {
-		allow = `,"allow_set":`
-	}
 	b := append([]byte(nil), `{"channel":`...)
-	b = appendString(b, found.Name)
-	b = append(b, `,"status":"`+status+`"`+allow...)
-	b = appendBool(b, found.SelfAssign)
-	write(w, http.StatusOK, append(b, '}'))
+	b = appendString(b, channel.Name)
+	b = append(b, `,"status":"`...)
+	b = append(b, status...)
+	if c.plugin.electron {
+		b = append(b, `","allow_set":`...)
+	} else {
+		b = append(b, `","allowSet":`...)
+	}
+	b = strconv.AppendBool(b, c.maySet())
+	w.Header()["Cache-Control"] = noStore
+	h.send(w, http.StatusOK, append(b, '}'))
 }
 
-// listChannels lists what a device may choose: GET channelUrl. Electron's plugin
-// uses GET without action=list for what others do by PUT (device-clients.md
-// §4.4, §4.6).
-func (h *handler) listChannels(w http.ResponseWriter, r *http.Request) {
-	query := r.URL.Query()
-	b, e := fromQuery(query)
-	if e != nil {
-		writeRefused(w, e)
-		return
+// maySet reports whether choosing a channel would have an effect.
+func (c *channelCall) maySet() bool {
+	return c.overlay.PinKind != capstan.PinOperator && (c.plugin.has(keepsChannel) || c.row.Row.SelfSet)
+}
+
+// listChannels lists what a device can be on: a bare array, for Electron an
+// object (device-clients.md §4.4, §4.6).
+func (h *Handler) listChannels(w http.ResponseWriter, c *channelCall) {
+	var b []byte
+	if c.plugin.electron {
+		b = append(b, `{"channels":`...)
 	}
-	var c channelCall
-	if !h.open(w, r, &b, queryBody, &c) {
-		return
-	}
-	if c.plugin.electron && c.action != "list" {
-		h.tellChannel(w, &c)
-		return
-	}
-	list := []byte{'['}
-	for _, ch := range c.snapshot.Channels() {
-		if !c.mayChoose(ch) {
+	b = append(b, '[')
+	first := true
+	for _, channel := range c.row.Channels() {
+		if !c.lists(channel) {
 			continue
 		}
-		if len(list) > 1 {
-			list = append(list, ',')
+		if !first {
+			b = append(b, ',')
 		}
-		list = c.appendChannel(list, ch, query.Has("plugin_version"))
+		first = false
+		b = c.appendChannel(b, channel)
 	}
-	list = append(list, ']')
+	b = append(b, ']')
 	if c.plugin.electron {
-		list = append(append([]byte(`{"channels":`), list...), '}')
+		b = append(b, '}')
 	}
-	write(w, http.StatusOK, list)
+	w.Header()["Cache-Control"] = noStore
+	h.send(w, http.StatusOK, b)
 }
 
-// mayChoose reports whether a channel belongs in a device's list.
-func (c *channelCall) mayChoose(ch *decide.Channel) bool {
-	kind := ch.Device
+// lists reports whether the channel is for this device (decisions.md §2.5).
+func (c *channelCall) lists(channel *decide.Channel) bool {
+	kind, build := channel.Device, channel.Dev
 	if c.Emulator {
-		kind = ch.Emulator
+		kind = channel.Emulator
 	}
-	build := ch.Dev
 	if c.Prod {
-		build = ch.Prod
+		build = channel.Prod
 	}
-	return (ch.SelfAssign || ch.Default.Has(c.Platform)) && ch.Platforms.Has(c.Platform) && kind && build
+	return (channel.SelfAssign || channel.Default.Has(c.Platform)) && channel.Platforms.Has(c.Platform) && kind && build
 }
 
-// appendChannel appends one channel. Its id is an integer, except to plugins
-// that fail on one; the oldest send no version, and they take a string.
-func (c *channelCall) appendChannel(b []byte, ch *decide.Channel, versioned bool) []byte {
+// appendChannel appends one channel. Its id is an integer or a text by plugin:
+// the newer ones fail on a text, older iOS fails on a number.
+func (c *channelCall) appendChannel(b []byte, channel *decide.Channel) []byte {
 	b = append(b, `{"id":`...)
-	if versioned && c.plugin.has(readsNumericID) {
-		b = appendInt(b, ch.Seq)
+	if c.plugin.has(readsNumericID) {
+		b = strconv.AppendInt(b, channel.Seq, 10)
 	} else {
 		b = append(b, '"')
-		b = appendInt(b, ch.Seq)
+		b = strconv.AppendInt(b, channel.Seq, 10)
 		b = append(b, '"')
 	}
 	b = append(b, `,"name":`...)
-	b = appendString(b, ch.Name)
+	b = appendString(b, channel.Name)
 	b = append(b, `,"public":`...)
-	b = appendBool(b, ch.Default.Has(c.Platform))
+	b = strconv.AppendBool(b, channel.Default.Has(c.Platform))
 	b = append(b, `,"allow_self_set":`...)
-	b = appendBool(b, ch.SelfAssign)
+	b = strconv.AppendBool(b, channel.SelfAssign)
 	return append(b, '}')
-}
-
-func appendBool(b []byte, v bool) []byte {
-	if v {
-		return append(b, "true"...)
-	}
-	return append(b, "false"...)
-}
-
-// fromQuery reads a device description from query parameters. Booleans are the
-// text "true" or "false".
-func fromQuery(v url.Values) (body, *refusedBody) {
-	b := body{
-		Platform: v.Get("platform"), DeviceID: v.Get("device_id"), AppID: v.Get("app_id"), CustomID: v.Get("custom_id"),
-		VersionBuild: v.Get("version_build"), VersionCode: v.Get("version_code"), VersionOS: v.Get("version_os"),
-		VersionName: v.Get("version_name"), PluginVersion: v.Get("plugin_version"), InstallSource: v.Get("install_source"),
-		DefaultChannel: v.Get("defaultChannel"), KeyID: v.Get("key_id"), Channel: v.Get("channel"), Action: v.Get("action"),
-	}
-	for name, field := range map[string]**bool{"is_emulator": &b.IsEmulator, "is_prod": &b.IsProd} {
-		switch value := v.Get(name); value {
-		case "":
-		case "true", "false":
-			is := value == "true"
-			*field = &is
-		default:
-			return b, &refusedBody{code: queryBody.emptyCode, message: name + " is neither true nor false", field: "field", value: name}
-		}
-	}
-	return b, nil
 }

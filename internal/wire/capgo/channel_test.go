@@ -29,12 +29,25 @@ func TestSetChannel(t *testing.T) {
 		{"the default", nil, map[string]any{"channel": "production"}, `{"status":"ok","unset":true`, nil},
 		{"the default, 8.42.5", nil, map[string]any{"channel": "production", "plugin_version": "8.42.5"}, `{"error":"public_channel_self_set_not_allowed"`, nil},
 		{"the default, 8.42.6", nil, map[string]any{"channel": "production", "plugin_version": "8.42.6"}, `{"status":"ok","unset":true`, nil},
-		{"7.33.9 needs the server", nil, map[string]any{"channel": "beta", "plugin_version": "7.33.9"}, `{"error":"channel_self_set_not_allowed"`, nil},
+		{"7.33.9 needs the server", nil, map[string]any{"channel": "beta", "plugin_version": "7.33.9"}, `{"error":"channel_self_server_storage_unavailable"`, nil},
 		{"7.33.9, allowed", func(r *rig) { r.state.App.SelfSet = true }, map[string]any{"channel": "beta", "plugin_version": "7.33.9"}, okay, []string{"beta"}},
 		{"7.34.0 keeps it", func(r *rig) { r.state.App.SelfSet = true }, map[string]any{"channel": "beta", "plugin_version": "7.34.0"}, allowed, nil},
 		{"10.0.0 is old", func(r *rig) { r.state.App.SelfSet = true }, map[string]any{"channel": "beta", "plugin_version": "10.0.0"}, okay, []string{"beta"}},
-		{"old, back to the default", func(r *rig) { r.state.App.SelfSet = true }, map[string]any{"channel": "production", "plugin_version": "6.33.0"},
-			`{"error":"channel_self_set_not_allowed"`, nil},
+		{"old, back to the default", selfPinned, map[string]any{"channel": "production", "plugin_version": "6.33.0"}, okay, []string{""}},
+		{"old, back to the default although the app forbids it now", func(r *rig) { selfPinned(r); r.state.App.SelfSet = false },
+			map[string]any{"channel": "production", "plugin_version": "6.33.0"}, okay, []string{""}},
+		{"old, the default without a choice before", nil, map[string]any{"channel": "production", "plugin_version": "6.33.0"}, okay, nil},
+		{"old, the same again", selfPinned, map[string]any{"channel": "beta", "plugin_version": "6.33.0"}, okay, nil},
+		{"once the default", func(r *rig) { r.channel(2).FormerDefault = capstan.AllPlatforms }, map[string]any{"channel": "staff"}, `{"status":"ok","unset":true`, nil},
+		{"once the default of another platform", func(r *rig) { r.channel(2).FormerDefault = capstan.NewPlatformSet(capstan.IOS) },
+			map[string]any{"channel": "staff"}, `{"error":"channel_self_set_not_allowed"`, nil},
+		{"the default of another platform", func(r *rig) { r.channel(0).Default = capstan.NewPlatformSet(capstan.IOS) },
+			map[string]any{"channel": "production"}, `{"error":"public_channel_self_set_not_allowed"`, nil},
+		{"channel is a number", nil, map[string]any{"channel": 7}, "400", nil},
+		{"no device", nil, map[string]any{"channel": "beta", "device_id": nil}, "400", nil},
+		{"4.61.10 is old", func(r *rig) { r.state.App.SelfSet = true }, map[string]any{"channel": "beta", "plugin_version": "4.61.10"}, okay, []string{"beta"}},
+		{"9.0.0 is old", func(r *rig) { r.state.App.SelfSet = true }, map[string]any{"channel": "beta", "plugin_version": "9.0.0"}, okay, []string{"beta"}},
+		{"8.0.0 keeps it", func(r *rig) { r.state.App.SelfSet = true }, map[string]any{"channel": "beta", "plugin_version": "8.0.0"}, allowed, nil},
 		{"old, tied by an operator", func(r *rig) {
 			r.state.App.SelfSet = true
 			r.overlay = decide.Overlay{Pin: "staff", PinKind: capstan.PinOperator}
@@ -48,10 +61,13 @@ func TestSetChannel(t *testing.T) {
 		if tt.edit != nil {
 			tt.edit(r)
 		}
-		if tt.name == "old, back to the default" {
-			tt.want, tt.pins = okay, []string{""}
-		}
 		status, body, _ := ask(t, r.handler(t), http.MethodPost, "/channel_self", info(tt.info))
+		if tt.want == "400" {
+			if status != 400 || len(r.pins) > 0 {
+				t.Errorf("%s: %d %s, pins %q", tt.name, status, body, r.pins)
+			}
+			continue
+		}
 		if status != 200 || len(body) < len(tt.want) || body[:len(tt.want)] != tt.want {
 			t.Errorf("%s: %d %s, want %s…", tt.name, status, body, tt.want)
 		}
@@ -66,6 +82,12 @@ func TestSetChannel(t *testing.T) {
 	}
 }
 
+// selfPinned is a device whose legacy plugin chose beta.
+func selfPinned(r *rig) {
+	r.state.App.SelfSet = true
+	r.overlay = decide.Overlay{Pin: "beta", PinKind: capstan.PinSelf}
+}
+
 func contains(s, part string) bool { return strings.Contains(s, part) }
 
 func TestUnsetChannel(t *testing.T) {
@@ -73,16 +95,23 @@ func TestUnsetChannel(t *testing.T) {
 	for name, call := range map[string]struct {
 		target string
 		body   any
+		edit   func(*rig)
+		want   string
 		pins   []string
 	}{
-		"old, with a body":  {"/channel_self", info(map[string]any{"plugin_version": "7.33.4"}), []string{""}},
-		"old, by query":     {"/channel_self?platform=android&device_id=" + deviceID + "&app_id=" + appID + "&plugin_version=6.14.36", nil, []string{""}},
-		"new, never needed": {"/channel_self", info(nil), nil},
+		"old, with a body":       {"/channel_self", info(map[string]any{"plugin_version": "7.33.4"}), selfPinned, `{"status":"ok"}`, []string{""}},
+		"old, by query":          {"/channel_self?platform=android&device_id=" + deviceID + "&app_id=" + appID + "&plugin_version=6.14.36", nil, selfPinned, `{"status":"ok"}`, []string{""}},
+		"old, nothing to unset":  {"/channel_self", info(map[string]any{"plugin_version": "7.33.4"}), nil, `{"error":"cannot_override"`, nil},
+		"old, tied by operator":  {"/channel_self", info(map[string]any{"plugin_version": "7.33.4"}), func(r *rig) { r.overlay = decide.Overlay{Pin: "staff", PinKind: capstan.PinOperator} }, `{"error":"cannot_override"`, nil},
+		"new, never needed":      {"/channel_self", info(nil), selfPinned, `{"status":"ok"}`, nil},
+		"neither body nor query": {"/channel_self", nil, nil, `{"error":"invalid_query_parameters"`, nil},
 	} {
 		r := newRig()
-		r.state.App.SelfSet = true
+		if call.edit != nil {
+			call.edit(r)
+		}
 		status, body, _ := ask(t, r.handler(t), http.MethodDelete, call.target, call.body)
-		if status != 200 || body != `{"status":"ok"}` || !slices.Equal(r.pins, call.pins) {
+		if (status != 200) != strings.Contains(call.want, "invalid") || !strings.HasPrefix(body, call.want) || !slices.Equal(r.pins, call.pins) {
 			t.Errorf("%s: %d %s, pins %q", name, status, body, r.pins)
 		}
 	}
@@ -98,13 +127,18 @@ func TestGetChannelNamesOnlyWhatDecisionsUse(t *testing.T) {
 		status int
 		want   string
 	}{
-		{"the default", nil, nil, 200, `{"channel":"production","status":"default","allowSet":false}`},
-		{"a chosen one", nil, map[string]any{"defaultChannel": "beta"}, 200, `{"channel":"beta","status":"override","allowSet":true}`},
-		{"a pin", func(r *rig) { r.overlay.Pin = "staff" }, map[string]any{"defaultChannel": "beta"}, 200, `{"channel":"staff","status":"override","allowSet":false}`},
-		{"a bad name", nil, map[string]any{"defaultChannel": "nowhere"}, 400, `{"error":"channel_not_found","message":"No channel for this device","status":"error"}`},
-		{"no default", func(r *rig) { r.channel(0).Default = 1 }, nil, 400, `{"error":"channel_not_found","message":"No channel for this device","status":"error"}`},
+		{"the default", nil, nil, 200, `{"channel":"production","status":"default","allowSet":true}`},
+		{"a chosen one", nil, map[string]any{"defaultChannel": "beta"}, 200, `{"channel":"beta","status":"default","allowSet":true}`},
+		{"a pin", func(r *rig) { r.overlay = decide.Overlay{Pin: "staff", PinKind: capstan.PinOperator} }, map[string]any{"defaultChannel": "beta"}, 200,
+			`{"channel":"staff","status":"override","allowSet":false}`},
+		{"a pin of its own", selfPinned, map[string]any{"plugin_version": "6.14.36"}, 200, `{"channel":"beta","status":"override","allowSet":true}`},
+		{"a pin to a channel that is gone", func(r *rig) { r.overlay = decide.Overlay{Pin: "gone", PinKind: capstan.PinSelf} }, nil, 200,
+			`{"channel":"production","status":"default","allowSet":true}`},
+		{"an old plugin that may not choose", nil, map[string]any{"plugin_version": "6.14.36"}, 200, `{"channel":"production","status":"default","allowSet":false}`},
+		{"a bad name", nil, map[string]any{"defaultChannel": "nowhere"}, 400, `{"error":"channel_not_found","message":"There is no channel for this device","status":"error"}`},
+		{"no default", func(r *rig) { r.channel(0).Default = 1 }, nil, 400, `{"error":"channel_not_found","message":"There is no channel for this device","status":"error"}`},
 		{"a former default", func(r *rig) { r.channel(2).FormerDefault = capstan.AllPlatforms }, map[string]any{"defaultChannel": "staff"}, 200,
-			`{"channel":"production","status":"default","allowSet":false}`},
+			`{"channel":"production","status":"default","allowSet":true}`},
 	}
 	for _, tt := range tests {
 		r := newRig()
@@ -156,7 +190,7 @@ func TestListChannels(t *testing.T) {
 		{"nothing for emulators", func(r *rig) { r.channel(0).Emulator, r.channel(1).Emulator = false, false }, map[string]string{"is_emulator": "true"}, `[]`},
 		{"not of another platform", func(r *rig) { r.channel(1).Platforms = 1 }, nil, `[{"id":1,"name":"production","public":true,"allow_self_set":false}]`},
 		{"Electron list", nil, map[string]string{"platform": "electron", "plugin_version": "0.0.1", "action": "list"}, `{"channels":` + numbers + `}`},
-		{"Electron get", nil, map[string]string{"platform": "electron", "plugin_version": "0.0.1"}, `{"channel":"production","status":"default","allow_set":false}`},
+		{"Electron get", nil, map[string]string{"platform": "electron", "plugin_version": "0.0.1"}, `{"channel":"production","status":"default","allow_set":true}`},
 	}
 	for _, tt := range tests {
 		r := newRig()

@@ -3,6 +3,7 @@ package capgo
 import (
 	"bytes"
 	"compress/gzip"
+	"slices"
 
 	"github.com/capstan-ota/capstan"
 	"github.com/capstan-ota/capstan/internal/decide"
@@ -15,26 +16,29 @@ func Prepare(app, prev *decide.App, publicURL string) {
 	for _, c := range app.Channels() {
 		for _, b := range c.Offerable() {
 			if b.Answers[0].Identity == nil && b.State == capstan.BundleReady {
-				prepare(b, reusable(app, prev, b), publicURL)
+				prepare(b, reusable(app, prev, b), app.Row.ExposeMetadata, publicURL)
 			}
 		}
 	}
 }
 
 // reusable returns the bundle of prev whose answers hold for b too. A bundle's
-// content never changes; whether it is offered file by file is decided once.
+// content never changes, but bytes that were collected and uploaded again may
+// be stored under other digests.
 func reusable(app, prev *decide.App, b *decide.Bundle) *decide.Bundle {
 	if prev == nil || prev.Row.ExposeMetadata != app.Row.ExposeMetadata {
 		return nil
 	}
 	old := prev.Bundles[b.ID]
-	if old == nil || old.Archive != b.Archive || old.Link != b.Link || old.Comment != b.Comment || len(old.Files) != len(b.Files) {
+	same := old != nil && old.Archive == b.Archive && old.ArchiveCRC32 == b.ArchiveCRC32 && old.Link == b.Link && old.Comment == b.Comment &&
+		old.DeltaOffered == b.DeltaOffered && slices.Equal(old.Files, b.Files)
+	if !same {
 		return nil
 	}
 	return old
 }
 
-func prepare(b, old *decide.Bundle, publicURL string) {
+func prepare(b, old *decide.Bundle, metadata bool, publicURL string) {
 	if old != nil && old.Answers[0].Identity != nil {
 		b.Answers = old.Answers
 		return
@@ -43,7 +47,7 @@ func prepare(b, old *decide.Bundle, publicURL string) {
 		if f&decide.FormDelta != 0 && (!b.DeltaOffered || f&decide.FormCRC32 != 0) {
 			continue // who reads single files compares SHA-256
 		}
-		if f&decide.FormMetadata != 0 && b.Link == "" && b.Comment == "" {
+		if f&decide.FormMetadata != 0 && (!metadata || b.Link == "" && b.Comment == "") {
 			continue
 		}
 		b.Answers[f] = encode(b, f, publicURL)
@@ -61,7 +65,7 @@ func encode(b *decide.Bundle, f decide.Form, publicURL string) decide.Answer {
 	if _, err := w.Write(a.Identity); err != nil || w.Close() != nil {
 		return a
 	}
-	if z.Len() < len(a.Identity)*9/10 {
+	if z.Len() < len(a.Identity) {
 		a.Gzip = z.Bytes()
 	}
 	return a

@@ -1,8 +1,6 @@
 package capgo
 
 import (
-	"encoding/json/jsontext"
-
 	"github.com/capstan-ota/capstan"
 	"github.com/capstan-ota/capstan/internal/decide"
 )
@@ -11,9 +9,9 @@ import (
 type echo uint8
 
 const (
-	noOld   echo = iota
-	running      // version_name
-	native       // version_build
+	noOld      echo = iota
+	oldRunning      // version_name
+	oldNative       // version_build
 )
 
 // refusal is how a reason is said on the wire. The core's reasons are finer
@@ -40,21 +38,22 @@ var refusals = map[capstan.Reason]refusal{
 	capstan.ReasonOnBuiltin:       {code: "already_on_builtin", message: "Already on the built-in bundle"},
 
 	capstan.ReasonKeyMismatch: {code: "key_id_mismatch", message: "The release was sealed for another key than this app's"},
-	capstan.ReasonMajor:       {code: "disable_auto_update_to_major", message: "Cannot upgrade major version", version: true, major: true, old: native},
-	capstan.ReasonMinor:       {code: "disable_auto_update_to_minor", message: "Cannot change minor version", version: true, major: true, old: native},
-	capstan.ReasonPatch:       {code: "disable_auto_update_to_patch", message: "Cannot change patch version", version: true, major: true, old: native},
-	capstan.ReasonNative:      {code: "disable_auto_update_to_metadata", message: "The release needs a newer native app", version: true, major: true, old: native},
-	capstan.ReasonUnderNative: {code: "disable_auto_update_under_native", message: "Cannot go below the native version", version: true, old: running},
-	capstan.ReasonProdOff:     {code: "disable_prod_build", message: "The channel does not serve production builds", version: true, old: running},
-	capstan.ReasonDevOff:      {code: "disable_dev_build", message: "The channel does not serve development builds", version: true, old: running},
-	capstan.ReasonDeviceOff:   {code: "disable_device", message: "The channel does not serve physical devices", version: true, old: running},
-	capstan.ReasonEmulatorOff: {code: "disable_emulator", message: "The channel does not serve emulators", version: true, old: running},
-	capstan.ReasonPlatformOff: {code: "disabled_platform_", message: "The channel does not serve this platform", version: true, old: running},
+	capstan.ReasonNotSealed:   {code: "key_id_mismatch", message: "The release is not sealed, and this app installs only what is sealed for its key"},
+	capstan.ReasonMajor:       {code: "disable_auto_update_to_major", message: "Cannot upgrade major version", version: true, major: true, old: oldNative},
+	capstan.ReasonMinor:       {code: "disable_auto_update_to_minor", message: "Cannot change minor version", version: true, major: true, old: oldNative},
+	capstan.ReasonPatch:       {code: "disable_auto_update_to_patch", message: "Cannot change patch version", version: true, major: true, old: oldNative},
+	capstan.ReasonNative:      {code: "disable_auto_update_to_metadata", message: "The release needs a newer native app", version: true, major: true, old: oldNative},
+	capstan.ReasonUnderNative: {code: "disable_auto_update_under_native", message: "Cannot go below the native version", version: true, old: oldRunning},
+	capstan.ReasonProdOff:     {code: "disable_prod_build", message: "The channel does not serve production builds", version: true, old: oldRunning},
+	capstan.ReasonDevOff:      {code: "disable_dev_build", message: "The channel does not serve development builds", version: true, old: oldRunning},
+	capstan.ReasonDeviceOff:   {code: "disable_device", message: "The channel does not serve physical devices", version: true, old: oldRunning},
+	capstan.ReasonEmulatorOff: {code: "disable_emulator", message: "The channel does not serve emulators", version: true, old: oldRunning},
+	capstan.ReasonPlatformOff: {code: "disabled_platform_", message: "The channel does not serve this platform", version: true, old: oldRunning},
 
 	capstan.ReasonPluginOld:       {code: "unsupported_plugin_version", message: "This plugin version is not supported"},
 	capstan.ReasonNoChannel:       {code: "no_channel", message: "No channel for this device"},
 	capstan.ReasonBytesGone:       {code: "no_bundle", message: "Cannot get bundle"},
-	capstan.ReasonNoMinimum:       {code: "misconfigured_channel", message: "The channel needs releases that name a minimum native version", version: true, old: native},
+	capstan.ReasonNoMinimum:       {code: "misconfigured_channel", message: "The channel needs releases that name a minimum native version", version: true, old: oldNative},
 	capstan.ReasonPluginNoBuiltin: {code: "revert_to_builtin_plugin_version_too_old", message: "This plugin version cannot go back to the built-in bundle"},
 	capstan.ReasonNoForm:          {code: "no_bundle_url", message: "No form of the release that this plugin version can read"},
 }
@@ -62,11 +61,11 @@ var refusals = map[capstan.Reason]refusal{
 // builtinAnswer is all that sends a device back to its store build: with an
 // error, kind or message beside it, plugins would not go
 // (device-clients.md §3.2, §3.5).
-var builtinAnswer = []byte(`{"version":"builtin"}`)
+const builtinAnswer = `{"version":"builtin"}`
 
 // appendRefusal appends the answer for a decision that neither offers nor
 // sends back.
-func appendRefusal(b []byte, d *decide.Decision, q *question) []byte {
+func appendRefusal(b []byte, d *decide.Decision, q *decide.Query, sentRunning string) []byte {
 	r := refusals[d.Reason]
 	code := r.code
 	if d.Reason == capstan.ReasonPlatformOff {
@@ -81,7 +80,7 @@ func appendRefusal(b []byte, d *decide.Decision, q *question) []byte {
 		// Echoing what the device runs, as it said it, spares iOS a second
 		// request (§9.3).
 		b = append(b, `,"version":`...)
-		b = appendString(b, q.sentRunning)
+		b = appendString(b, sentRunning)
 	case r.version:
 		b = append(b, `,"version":`...)
 		b = appendString(b, version(d))
@@ -90,14 +89,14 @@ func appendRefusal(b []byte, d *decide.Decision, q *question) []byte {
 		b = append(b, `,"major":true`...)
 	}
 	switch r.old {
-	case running:
+	case oldRunning:
 		b = append(b, `,"old":`...)
 		b = appendString(b, q.Running)
-	case native:
+	case oldNative:
 		b = append(b, `,"old":`...)
 		b = appendString(b, q.Native)
 	}
-	if d.Reason == capstan.ReasonKeyMismatch {
+	if d.Reason == capstan.ReasonKeyMismatch || d.Reason == capstan.ReasonNotSealed {
 		b = append(b, `,"deviceKeyId":`...)
 		b = appendString(b, q.KeyID)
 		b = append(b, `,"bundleKeyId":`...)
@@ -114,10 +113,4 @@ func version(d *decide.Decision) string {
 		return "builtin"
 	}
 	return d.Bundle.Version
-}
-
-// appendString appends s as a JSON string; what is not UTF-8 is replaced.
-func appendString(b []byte, s string) []byte {
-	b, _ = jsontext.AppendQuote(b, s) // invalid UTF-8 is replaced and then reported: nothing to do
-	return b
 }

@@ -62,7 +62,7 @@ func (r *rig) bundle() *capstan.Bundle        { return &r.state.Bundles[len(r.st
 
 func (r *rig) release(version string) {
 	n := int64(len(r.state.Releases) + 1)
-	rel := capstan.Release{Number: n, Channel: "production", ShareBP: capstan.ShareAll, Salt: "salt"}
+	rel := capstan.Release{Number: n, Channel: "production", Version: version, ShareBP: capstan.ShareAll, Salt: "salt"}
 	if version != "" {
 		rel.Bundle = "id-" + version
 		b := capstan.Bundle{

@@ -1,226 +1,243 @@
 package capgo
 
 import (
+	"bytes"
 	"encoding/json/jsontext"
-	"encoding/json/v2"
-	"errors"
 	"io"
-	"maps"
 	"net/http"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/capstan-ota/capstan"
 )
 
 const (
-	maxStats    = 1 << 20 // bytes that are read of a batch
-	maxEvents   = 500     // that are kept of a batch; the rest is counted
-	maxAction   = 64      // bytes
-	maxFile     = 512     // bytes of the path in "version:path"
-	maxMetadata = 30      // entries
-	maxKey      = 64      // bytes of a metadata key
-	maxValue    = 2048    // bytes of a metadata value
+	maxStats  = 1 << 20 // bytes that are read of a request
+	maxEvents = 500     // that are kept of a request; the rest is counted
+	// maxDrain is how much more of a body is taken and thrown away: a client
+	// that is cut off while it sends does not read the answer, and sends the same
+	// again a second later.
+	maxDrain = 16 << 20
 )
 
-type statsBody struct {
-	body
-	OldVersionName string         `json:"old_version_name"`
-	Timestamp      jsontext.Value `json:"timestamp"`
-	Metadata       jsontext.Value `json:"metadata"`
-	Message        string         `json:"message"`   // Electron
-	BundleID       string         `json:"bundle_id"` // Electron
+// batch is what one request brings.
+type batch struct {
+	single  bool
+	events  []capstan.Event
+	results []result // one per item that was looked at
+	dropped int64    // items that were not
+	refused int64
 }
 
-// result is what one item of a batch is told.
+// result is what became of one item; no code means kept.
 type result struct{ code, message string }
 
-// stats takes one event or an array: POST statsUrl (device-clients.md §5).
-// Events are durable before the 200. An item that makes no sense is told so in
-// its own result: a 4xx would make the plugin throw the whole batch away.
-func (h *handler) stats(w http.ResponseWriter, r *http.Request) {
-	items, single, dropped, err := readItems(r.Body)
+// stats takes one event or an array of them (device-clients.md §5). Events are
+// durable before the 200. An item that makes no sense is told so in its own
+// result, since a 4xx makes plugins throw the whole batch away.
+func (h *Handler) stats(w http.ResponseWriter, r *http.Request) {
+	raw, whole, err := readPrefix(r, maxStats)
 	if err != nil {
-		writeRefused(w, &refusedBody{code: "invalid_json_parse_body", message: "The body is not JSON"})
+		h.unavailable(w, r, err) // the plugin keeps the batch
 		return
 	}
-	now := h.Now()
-	events := make([]capstan.Event, 0, len(items))
-	results := make([]result, len(items))
-	for i, item := range items {
-		event, res, err := h.event(item, now)
-		if err != nil {
-			h.unavailable(w, r, err)
-			return
-		}
-		if results[i] = res; res.code == "" {
-			events = append(events, event)
-		}
-	}
-	if dropped > 0 {
-		h.Log.WarnContext(r.Context(), "events above the limit of one batch were dropped", "kept", len(items), "dropped", dropped)
-	}
-	if len(events) > 0 {
-		if err := h.Events(r.Context(), events); err != nil {
-			h.unavailable(w, r, err)
-			return
-		}
-	}
-	if single {
-		write(w, http.StatusOK, appendResult(nil, results[0], -1))
-		return
-	}
-	write(w, http.StatusOK, appendResults(nil, results, dropped))
-}
-
-// readItems reads an object or an array of them, at most maxStats bytes and
-// maxEvents items. What breaks off after a whole item keeps the items before.
-func readItems(r io.Reader) (items []jsontext.Value, single bool, dropped int, err error) {
-	d := jsontext.NewDecoder(io.LimitReader(r, maxStats), decodeOptions)
-	switch d.PeekKind() {
-	case '{':
-		v, err := d.ReadValue()
-		return []jsontext.Value{v}, true, 0, err
-	case '[':
-	default:
-		return nil, false, 0, errors.New("neither an object nor an array")
-	}
-	if _, err := d.ReadToken(); err != nil {
-		return nil, false, 0, err
-	}
-	for d.PeekKind() != ']' {
-		v, err := d.ReadValue()
-		switch {
-		case err != nil && len(items) == 0:
-			return nil, false, 0, err
-		case err != nil:
-			return items, false, dropped + 1, nil
-		case len(items) == maxEvents:
-			dropped++
-		default:
-			items = append(items, v.Clone())
-		}
-	}
-	return items, false, dropped, nil
-}
-
-// event reads one item. err is set when the store cannot be asked.
-func (h *handler) event(item jsontext.Value, now time.Time) (capstan.Event, result, error) {
-	var b statsBody
-	if depth(item) > maxDepth {
-		return capstan.Event{}, result{"invalid_json_body", "The event is nested too deeply"}, nil
-	}
-	if err := json.Unmarshal(item, &b, decodeOptions); err != nil {
-		return capstan.Event{}, result{"invalid_json_body", "A field of the event has the wrong type"}, nil
-	}
-	id, ok := capstan.ParseDeviceID(b.DeviceID)
+	b, bad, err := h.readBatch(raw, whole)
 	switch {
-	case capstan.ValidateAppID(b.AppID) != nil:
-		return capstan.Event{}, result{"invalid_app_id", "app_id is missing or has the wrong form"}, nil
-	case !ok:
-		return capstan.Event{}, result{"missing_device_id", "device_id is missing or is not a UUID"}, nil
-	case b.Action == "" || len(b.Action) > maxAction:
-		return capstan.Event{}, result{"invalid_json_body", "action is missing or too long"}, nil
+	case err != nil:
+		h.unavailable(w, r, err)
+		return
+	case bad != nil:
+		h.fault(w, bad)
+		return
 	}
-	if _, known, err := h.App(b.AppID); err != nil {
-		return capstan.Event{}, result{}, err
-	} else if !known {
-		return capstan.Event{}, result{"app_not_found", "This server has no app " + b.AppID}, nil
-	}
-	e := capstan.Event{
-		ID: h.NewID(), App: b.AppID, Device: id, Action: b.Action,
-		OldVersion: clip(b.OldVersionName, maxVersion), Platform: capstan.Platform(clip(b.Platform, maxName)),
-		Native: clip(b.VersionBuild, maxVersion), Plugin: clip(b.PluginVersion, maxName),
-		Prod: b.IsProd == nil || *b.IsProd, Emulator: b.IsEmulator != nil && *b.IsEmulator,
-		At: timestamp(b.Timestamp), ReceivedAt: now, Metadata: metadata(&b),
-	}
-	// "1.2.3:assets/main.js" is about a file of 1.2.3.
-	name, file, _ := strings.Cut(b.VersionName, ":")
-	e.Version, e.File = clip(name, maxVersion), clip(file, maxFile)
-	if e.Version == "builtin" && b.VersionBuild != "" {
-		if canonical, _, ok := canonicalNative(b.VersionBuild); ok {
-			e.Version = canonical
+	if len(b.events) > 0 {
+		if err := h.deps.Events(r.Context(), b.events); err != nil {
+			h.unavailable(w, r, err)
+			return
 		}
 	}
-	return e, result{}, nil
+	h.droppedEvents.Add(b.dropped)
+	h.refusedEvents.Add(b.refused)
+	if b.dropped > 0 {
+		// Not a warning: anybody can make us write it.
+		h.deps.Log.Debug("events above the limit of one request were dropped", "kept", len(b.events), "dropped", b.dropped)
+	}
+	h.send(w, http.StatusOK, b.appendAnswer(nil))
 }
 
-// timestamp reads the device's clock, zero when it sent none that makes sense.
-func timestamp(v jsontext.Value) time.Time {
-	ms, err := strconv.ParseFloat(string(v), 64)
-	const year10000 = 253402300800000
-	if err != nil || ms <= 0 || ms >= year10000 {
-		return time.Time{}
+// readPrefix reads up to limit bytes of the body and throws away what follows;
+// whole says that nothing did. The error is a body that broke off.
+func readPrefix(r *http.Request, limit int) (raw []byte, whole bool, err error) {
+	var buf bytes.Buffer
+	if n := r.ContentLength; n > 0 {
+		buf.Grow(int(min(n, int64(limit))) + bytes.MinRead)
 	}
-	return time.UnixMilli(int64(ms))
+	if _, err := buf.ReadFrom(io.LimitReader(r.Body, int64(limit))); err != nil {
+		return nil, false, err
+	}
+	rest, err := io.Copy(io.Discard, io.LimitReader(r.Body, maxDrain))
+	return buf.Bytes(), rest == 0, err
 }
 
-// metadata keeps what is in bounds of an event's metadata, as a JSON object of
-// strings with sorted keys, "" when nothing is left.
-func metadata(b *statsBody) string {
-	sent := map[string]jsontext.Value{}
-	if len(b.Metadata) > 0 && json.Unmarshal(b.Metadata, &sent, decodeOptions) != nil {
-		sent = nil
-	}
-	kept := map[string]string{}
-	for _, key := range slices.Sorted(maps.Keys(sent)) {
-		if len(kept) == maxMetadata || len(key) > maxKey || sent[key].Kind() == 'n' {
-			continue
+// readBatch reads an object or an array of objects, one item after another, so
+// that what fits is kept of a body that is too long. err is set when the store
+// cannot be asked.
+func (h *Handler) readBatch(raw []byte, whole bool) (*batch, *fault, error) {
+	dec := jsontext.NewDecoder(bytes.NewBuffer(raw), statsOptions)
+	read := reader{h: h, now: h.deps.Now(), batch: &batch{}}
+	switch dec.PeekKind() {
+	case '{':
+		read.batch.single = true
+		item, err := dec.ReadValue()
+		switch {
+		case err != nil && !whole:
+			read.refuse("event_too_large", "The event is larger than 1 MiB")
+			return read.batch, nil, nil
+		case err != nil:
+			return nil, notJSON(), nil
 		}
-		var s string
-		if json.Unmarshal(sent[key], &s, decodeOptions) != nil {
-			s = string(sent[key]) // numbers and the like, as they were sent
+		if err := read.item(item); err != nil {
+			return nil, nil, err
 		}
-		kept[key] = clip(s, maxValue)
+	case '[':
+		bad, err := read.array(dec, whole)
+		if bad != nil || err != nil {
+			return nil, bad, err
+		}
+	default:
+		if _, err := dec.ReadValue(); err != nil {
+			return nil, notJSON(), nil
+		}
+		return nil, issues{{"", "Expected an object or an array of objects"}}.fault("invalid_json_body"), nil
 	}
-	for key, value := range map[string]string{"message": b.Message, "bundle_id": b.BundleID} {
-		if value != "" {
-			kept[key] = clip(value, maxValue)
+	if _, err := dec.ReadToken(); whole && err != io.EOF {
+		return nil, notJSON(), nil
+	}
+	return read.batch, nil, nil
+}
+
+// reader turns items into events.
+type reader struct {
+	h     *Handler
+	now   time.Time
+	batch *batch
+	app   string // the one that was looked up last
+	known bool
+}
+
+func (r *reader) array(dec *jsontext.Decoder, whole bool) (*fault, error) {
+	if _, err := dec.ReadToken(); err != nil {
+		return notJSON(), nil
+	}
+	for {
+		kind := dec.PeekKind()
+		if kind == ']' {
+			_, err := dec.ReadToken()
+			if err != nil {
+				return notJSON(), nil
+			}
+			return nil, nil
+		}
+		full := len(r.batch.results) >= maxEvents
+		var item jsontext.Value
+		var err error
+		if full {
+			err = dec.SkipValue()
+		} else {
+			item, err = dec.ReadValue()
+		}
+		switch {
+		case err != nil && !whole:
+			r.batch.dropped++ // at least the one that was cut
+			return nil, nil
+		case err != nil:
+			return notJSON(), nil
+		case full:
+			r.batch.dropped++
+		default:
+			if err := r.item(item); err != nil {
+				return nil, err
+			}
 		}
 	}
-	if len(kept) == 0 {
-		return ""
+}
+
+// item reads one event, or notes why it was refused.
+func (r *reader) item(raw jsontext.Value) error {
+	e, bad := r.event(raw)
+	if bad.code == "" {
+		known, err := r.knows(e.App)
+		if err != nil {
+			return err
+		}
+		if !known {
+			bad = result{"app_not_found", unknownApp(e.App)}
+		}
 	}
-	out, err := json.Marshal(kept, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
+	if bad.code != "" {
+		r.refuse(bad.code, bad.message)
+		return nil
+	}
+	if r.h.deps.NewID != nil {
+		e.ID = r.h.deps.NewID()
+	}
+	r.batch.events = append(r.batch.events, e)
+	r.batch.results = append(r.batch.results, bad)
+	return nil
+}
+
+func (r *reader) refuse(code, message string) {
+	r.batch.refused++
+	r.batch.results = append(r.batch.results, result{code, message})
+}
+
+func (r *reader) knows(app string) (bool, error) {
+	if app == r.app {
+		return r.known, nil
+	}
+	_, known, err := r.h.deps.App(app)
 	if err != nil {
-		return ""
+		return false, err
 	}
-	return string(out)
+	r.app, r.known = app, known
+	return known, nil
 }
 
-// appendResult appends what became of one item; index -1 leaves it out.
-func appendResult(b []byte, r result, index int) []byte {
+// appendAnswer appends what the plugin is told (decisions.md §3.1). It is never
+// empty: iOS takes an empty 200 for a failure and sends the batch again, for
+// ever.
+func (b *batch) appendAnswer(out []byte) []byte {
+	if b.single {
+		return b.results[0].append(out, -1)
+	}
+	out = append(out, `{"status":"ok","results":[`...)
+	for i, one := range b.results {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = one.append(out, i)
+	}
+	out = append(out, ']')
+	if b.dropped > 0 {
+		out = append(out, `,"dropped":`...)
+		out = strconv.AppendInt(out, b.dropped, 10)
+	}
+	return append(out, '}')
+}
+
+// append appends one result; a negative index is not told.
+func (r result) append(out []byte, index int) []byte {
 	if r.code == "" {
-		b = append(b, `{"status":"ok"`...)
+		out = append(out, `{"status":"ok"`...)
 	} else {
-		b = append(b, `{"status":"error","error":"`...)
-		b = append(b, r.code...)
-		b = append(b, `","message":`...)
-		b = appendString(b, r.message)
+		out = append(out, `{"status":"error","error":`...)
+		out = appendString(out, r.code)
+		out = append(out, `,"message":`...)
+		out = appendString(out, r.message)
 	}
 	if index >= 0 {
-		b = append(b, `,"index":`...)
-		b = appendInt(b, int64(index))
+		out = append(out, `,"index":`...)
+		out = strconv.AppendInt(out, int64(index), 10)
 	}
-	return append(b, '}')
+	return append(out, '}')
 }
-
-func appendResults(b []byte, results []result, dropped int) []byte {
-	b = append(b, `{"status":"ok","results":[`...)
-	for i, r := range results {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = appendResult(b, r, i)
-	}
-	b = append(b, ']')
-	if dropped > 0 {
-		b = append(b, `,"dropped":`...)
-		b = appendInt(b, int64(dropped))
-	}
-	return append(b, '}')
-}
-
-func appendInt(b []byte, n int64) []byte { return strconv.AppendInt(b, n, 10) }

@@ -8,110 +8,69 @@ import (
 	"github.com/capstan-ota/capstan/internal/ingest"
 )
 
-// updates answers an update check: POST updateUrl (device-clients.md §3).
-func (h *handler) updates(w http.ResponseWriter, r *http.Request) {
-	readBody(w, r, func(raw []byte) {
-		var b body
-		var q question
-		if e := parse(raw, &b); e != nil {
-			writeRefused(w, e)
-			return
+// updates answers "what should I run?" (device-clients.md §3). It is the hot
+// path: no database, no disk, and as little memory as decoding needs.
+func (h *Handler) updates(w http.ResponseWriter, r *http.Request) {
+	s := h.borrow()
+	defer h.giveBack(s)
+	q, bad := h.question(s, r)
+	if bad != nil {
+		h.fault(w, bad)
+		return
+	}
+	app, known, err := h.deps.App(q.app)
+	switch {
+	case err != nil:
+		h.unavailable(w, r, err)
+		return
+	case !known:
+		h.unknownApp(w, q.app, checkRules)
+		return
+	}
+	d := decide.Decide(app, h.deps.Overlay(app.Row.ID, q.Device), &q.Query)
+	// Before the answer: a device that fails at once must find its offer on record.
+	h.deps.Seen(ingest.Sighting{Device: q.sighting(&s.fields), Decision: d})
+	if d.Outcome == capstan.Offer {
+		a := &d.Bundle.Answers[d.Form]
+		if a.Identity == nil {
+			made := encode(d.Bundle, d.Form, h.deps.PublicURL)
+			a = &made
 		}
-		q.At = h.Now()
-		if e := b.normalise(checkBody, &q); e != nil {
-			writeRefused(w, e)
-			return
-		}
-		app, known, err := h.App(q.app)
-		switch {
-		case err != nil:
-			h.unavailable(w, r, err)
-			return
-		case !known:
-			write(w, http.StatusOK, unknownApp(q.app))
-			return
-		}
-		d := decide.Decide(app, h.Overlay(q.app, q.Device), &q.Query)
-		h.answer(w, r, &d, &q)
-		h.Seen(ingest.Sighting{Device: *b.describe(&q), Decision: d})
-	})
+		h.sendPrepared(w, r, a)
+		return
+	}
+	s.out = appendAnswer(s.out, &d, &q.Query, q.sentRunning)
+	h.send(w, http.StatusOK, s.out)
 }
 
-func (h *handler) answer(w http.ResponseWriter, r *http.Request, d *decide.Decision, q *question) {
-	switch d.Outcome {
-	case capstan.Offer:
-		writeAnswer(w, r, h.offer(d))
-	case capstan.Builtin:
-		write(w, http.StatusOK, builtinAnswer)
-	default:
-		var space [512]byte
-		write(w, http.StatusOK, appendRefusal(space[:0], d, q))
+// question reads an update check.
+func (h *Handler) question(s *scratch, r *http.Request) (*question, *fault) {
+	var bad *fault
+	if s.in, bad = readBody(r, s.in, maxBody); bad != nil {
+		return nil, bad
 	}
+	found, bad := decode(s.in, &s.fields, &s.fields, nil)
+	if bad != nil {
+		return nil, bad
+	}
+	isEmpty := s.fields.DeviceID == "" && empty(s.in)
+	return &s.q, s.q.normalise(&s.fields, checkRules, found, isEmpty, h.deps.Now())
 }
 
-// offer returns the prepared answer. A form that Prepare left out is encoded
-// here, so that no plugin goes without.
-func (h *handler) offer(d *decide.Decision) decide.Answer {
-	if a := d.Bundle.Answers[d.Form]; a.Identity != nil {
-		return a
+// unknownApp answers a device whose app is not here: 200 and blocked, which
+// every plugin takes for "not now". An id that no app can have is told apart.
+func (h *Handler) unknownApp(w http.ResponseWriter, id string, by rules) {
+	if err := capstan.ValidateAppID(id); err != nil {
+		h.fault(w, issues{{"app_id", "Expected a reverse-domain name"}}.fault(by.invalid))
+		return
 	}
-	return encode(d.Bundle, d.Form, h.PublicURL)
+	h.send(w, http.StatusOK, appendUnknownApp(nil, id))
 }
 
-// Answer is the body that a device is sent for a decision: what `capstan why`
-// shows.
-func Answer(d decide.Decision, a Asked, publicURL string) []byte {
-	switch d.Outcome {
-	case capstan.Offer:
-		return appendOffer(nil, d.Bundle, d.Form, publicURL)
-	case capstan.Builtin:
-		return builtinAnswer
+// appendAnswer appends what a device is told that is not offered anything.
+func appendAnswer(b []byte, d *decide.Decision, q *decide.Query, sentRunning string) []byte {
+	if d.Outcome == capstan.Builtin {
+		return append(b, builtinAnswer...)
 	}
-	return appendRefusal(nil, &d, &a.question)
-}
-
-// Asked is what somebody wants explained: a device's question.
-type Asked struct{ question }
-
-// AskedByBody reads a body as a plugin sends it to updateUrl. The error has
-// code invalid.
-func AskedByBody(raw []byte, appID string) (Asked, error) {
-	var b body
-	var a Asked
-	if e := parse(raw, &b); e != nil {
-		return a, asInvalid(e)
-	}
-	if b.AppID == "" {
-		b.AppID = appID
-	}
-	if b.DeviceID == "" {
-		b.DeviceID = capstan.DeviceID{}.String()
-	}
-	if e := b.normalise(checkBody, &a.question); e != nil {
-		return a, asInvalid(e)
-	}
-	return a, nil
-}
-
-func asInvalid(e *refusedBody) error {
-	err := capstan.Errorf(capstan.CodeInvalid, "%s (%s)", e.message, e.code).On("query")
-	if e.value != "" {
-		err.Hint("look at the field " + e.value)
-	}
-	return err
-}
-
-// AskedByDevice is the question that a device asked last.
-func AskedByDevice(d capstan.Device) (Asked, error) {
-	prod, emulator := d.Prod, d.Emulator
-	b := body{
-		Platform: string(d.Platform), DeviceID: d.ID.String(), AppID: d.App, CustomID: d.CustomID, VersionBuild: d.NativeVersion,
-		VersionCode: d.NativeBuild, VersionOS: d.OSVersion, VersionName: d.Running, PluginVersion: d.PluginVersion,
-		IsEmulator: &emulator, IsProd: &prod, InstallSource: d.InstallSource, DefaultChannel: d.Channel, KeyID: d.KeyID,
-	}
-	var a Asked
-	if e := b.normalise(checkBody, &a.question); e != nil {
-		return a, asInvalid(e)
-	}
-	return a, nil
+	return appendRefusal(b, d, q, sentRunning)
 }

@@ -24,9 +24,23 @@ func TestRefusalsOnTheWire(t *testing.T) {
 		{15, "plugin 4", nil, map[string]any{"plugin_version": "4.61.10"}, `{"error":"unsupported_plugin_version","message":%q,"kind":"failed"}`},
 		{18, "no channel", nil, map[string]any{"defaultChannel": "nowhere"}, `{"error":"no_channel","message":%q,"kind":"failed"}`},
 		{20, "bytes gone", func(r *rig) { r.bundle().State = capstan.BundleGone }, nil, `{"error":"no_bundle","message":%q,"kind":"failed"}`},
+		{21, "not sealed", nil, map[string]any{"key_id": "MIIBCgKCAQEAaaaaaaaa"},
+			`{"error":"key_id_mismatch","message":%q,"deviceKeyId":"MIIBCgKCAQEAaaaaaaaa","bundleKeyId":"","kind":"blocked"}`},
 		{21, "key mismatch", func(r *rig) { r.bundle().KeyID = "MIIBCgKCAQEAbbbbbbbb" }, map[string]any{"key_id": "MIIBCgKCAQEAaaaaaaaa"},
 			`{"error":"key_id_mismatch","message":%q,"deviceKeyId":"MIIBCgKCAQEAaaaaaaaa","bundleKeyId":"MIIBCgKCAQEAbbbbbbbb","kind":"blocked"}`},
 		{22, "same version", nil, map[string]any{"version_name": "1.2.0"}, `{"error":"no_new_version_available","message":%q,"version":"1.2.0","kind":"up_to_date"}`},
+		{22, "named like native, said as it is written", nil, map[string]any{"version_name": "1.2", "version_build": "1.2"},
+			`{"error":"no_new_version_available","message":%q,"version":"1.2","kind":"up_to_date"}`},
+		{35, "already on built-in, said as it is written", func(r *rig) { r.release("") }, map[string]any{"version_name": "1.0", "version_build": "1.0"},
+			`{"error":"already_on_builtin","message":%q,"version":"1.0","kind":"up_to_date"}`},
+		{35, "already on built-in, said as builtin", func(r *rig) { r.release("") }, map[string]any{"version_name": "builtin"},
+			`{"error":"already_on_builtin","message":%q,"version":"builtin","kind":"up_to_date"}`},
+		{23, "platform off, back to built-in", func(r *rig) {
+			r.release("")
+			r.channel(0).Platforms, r.channel(0).Default = 1, 1
+			r.overlay.Pin = "production"
+		}, nil,
+			`{"error":"disabled_platform_android","message":%q,"version":"builtin","old":"1.1.0","kind":"blocked"}`},
 		{22, "named like native, said as builtin", nil, map[string]any{"version_name": "builtin", "version_build": "1.2.0"},
 			`{"error":"no_new_version_available","message":%q,"version":"builtin","kind":"up_to_date"}`},
 		{23, "platform off", func(r *rig) { r.channel(0).Platforms, r.channel(0).Default = 1, 1; r.overlay.Pin = "production" }, nil,
@@ -225,7 +239,11 @@ func TestUnknownAppIsNamedAndBlocked(t *testing.T) {
 	r := newRig()
 	for _, call := range []struct{ method, path string }{{"POST", "/updates"}, {"POST", "/channel_self"}, {"PUT", "/channel_self"}, {"POST", "/updates/manifest_size"}} {
 		status, body, _ := ask(t, r.handler(t), call.method, call.path, info(map[string]any{"app_id": "com.example.other", "channel": "beta"}))
-		if want := `{"error":"app_not_found","message":"This server has no app com.example.other","kind":"blocked"}`; status != 200 || body != want {
+		want := `{"error":"app_not_found","message":"This server has no app com.example.other","kind":"blocked"}`
+		if call.path == "/channel_self" {
+			want = `{"error":"app_not_found","message":"This server has no app com.example.other","status":"error","kind":"blocked"}`
+		}
+		if status != 200 || body != want {
 			t.Errorf("%s %s: %d %s", call.method, call.path, status, body)
 		}
 	}
@@ -268,7 +286,14 @@ func TestBadBodies(t *testing.T) {
 		{"null", `null`, "invalid_json_body"},
 		{"array", `[]`, "invalid_json_body"},
 		{"empty object", `{}`, "invalid_json_body"},
-		{"unknown fields alone", `{"x":1}`, "invalid_json_body"},
+		{"unknown fields alone", `{"x":1}`, "missing_device_id"},
+		{"device before a wrong type", `{"platform":7}`, "missing_device_id"},
+		{"semver error before a wrong type", info(map[string]any{"version_build": "x", "platform": 7}), "semver_error"},
+		{"app id is null", info(map[string]any{"app_id": null{}}), "missing_app_id"},
+		{"device id is null", info(map[string]any{"device_id": null{}}), "missing_device_id"},
+		{"NUL in a name", info(map[string]any{"version_name": "1\x000"}), "invalid_json_body"},
+		{"twice the same field", `{"app_id":"com.example.app","app_id":"com.example.other"}`, "invalid_json_parse_body"},
+		{"native version with a space", info(map[string]any{"version_build": "1.2.3 (4)"}), "semver_error"},
 		{"no device", info(map[string]any{"device_id": nil}), "missing_device_id"},
 		{"no app", info(map[string]any{"app_id": nil}), "missing_app_id"},
 		{"device before app", info(map[string]any{"app_id": nil, "device_id": nil}), "missing_device_id"},
