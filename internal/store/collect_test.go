@@ -177,6 +177,10 @@ func TestBlobBeingDeletedCannotBeUsed(t *testing.T) {
 			t.Errorf("missing: %v, %v", missing, err)
 		}
 		wantCode(t, db, capstan.CodeBlobMissing, func(tx *store.Tx) error { return tx.CreateBundle(b, files) })
+		wantCode(t, db, capstan.CodeBlobMissing, func(tx *store.Tx) error { return tx.CheckBlobs(marked) })
+		if list, err := db.Contents(t.Context(), capstan.DefaultOrg, []capstan.Digest{c.Digest}); err != nil || len(list) != 0 {
+			t.Errorf("contents: %v, %v", list, err)
+		}
 
 		if err := db.ForgetBlobs(t.Context(), marked); err != nil {
 			t.Fatal(err)
@@ -203,6 +207,37 @@ func TestReleaseOfABundleThatLostBytesIsRefused(t *testing.T) {
 			_, err := tx.CreateRelease(capstan.Release{App: app, Channel: "production", Bundle: b.ID})
 			return err
 		})
+	})
+}
+
+// The collector looks while a bundle is being made of blobs whose leases are
+// over, and decides when the bundle is there.
+func TestCollectorWaitsForABundleInTheMaking(t *testing.T) {
+	t.Parallel()
+	storetest.RunClock(t, func(t *testing.T, db *store.DB, clock *storetest.Clock) {
+		makeApp(t, db, app)
+		b, files := newBundle(t, db, "1.0.0", clock.Now().Add(time.Hour))
+		clock.Add(2 * day)
+		var marked []capstan.Digest
+		done := make(chan struct{})
+		write(t, db, func(tx *store.Tx) error {
+			if err := tx.CreateBundle(b, files); err != nil {
+				return err
+			}
+			go func() {
+				defer close(done)
+				var err error
+				if marked, err = db.MarkCollectable(t.Context(), store.Keep{}); err != nil {
+					t.Errorf("mark: %v", err)
+				}
+			}()
+			untilBlocked(t, db, done)
+			return nil
+		})
+		<-done
+		if len(marked) != 0 {
+			t.Errorf("marked %d blobs of a bundle that is there", len(marked))
+		}
 	})
 }
 

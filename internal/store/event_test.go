@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -146,4 +147,40 @@ func TestEventsAreAppendedConcurrently(t *testing.T) {
 			t.Errorf("%d events, %v", len(list), err)
 		}
 	})
+}
+
+func TestTwoProcessesMakeOnePartition(t *testing.T) {
+	t.Parallel()
+	url := storetest.Postgres(t)
+	db := storetest.Open(t, store.Options{PostgresURL: url, Now: time.Now})
+	pool, err := sql.Open("pgx", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	tx, err := pool.BeginTx(t.Context(), nil) // the other process
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	for _, text := range []string{
+		`SELECT pg_advisory_xact_lock(hashtext('capstan event partition'))`,
+		fmt.Sprintf(`CREATE TABLE event_20261125 PARTITION OF event FOR VALUES IN (%d)`, at.Unix()/86400),
+	} {
+		if _, err := tx.ExecContext(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := db.AppendEvents(t.Context(), []capstan.Event{event(1, 1, at)}); err != nil {
+			t.Errorf("append: %v", err)
+		}
+	}()
+	untilBlocked(t, db, done)
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	<-done
 }

@@ -130,3 +130,14 @@ func (db *DB) EventFiles() int {
 	defer l.mu.Unlock()
 	return len(l.open)
 }
+
+// Blocked reports whether somebody waits for a lock or for the writer that
+// another transaction holds.
+func (db *DB) Blocked(ctx context.Context) (blocked bool, err error) {
+	if db.Engine() == "sqlite" {
+		return db.writer.Stats().WaitCount > 0, nil
+	}
+	err = db.reader.QueryRowContext(ctx, `SELECT COUNT(*) > 0 FROM pg_stat_activity
+		WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&blocked)
+	return blocked, err
+}

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -135,3 +136,24 @@ func diff(t testing.TB, what string, want, got any, options ...cmp.Option) {
 }
 
 func deviceID(n byte) capstan.DeviceID { return capstan.DeviceID{0: n, 15: n} }
+
+// untilBlocked returns when somebody waits for what the caller holds, or when
+// done is closed because nobody had to.
+func untilBlocked(t testing.TB, db *store.DB, done <-chan struct{}) {
+	t.Helper()
+	for {
+		blocked, err := db.Blocked(t.Context())
+		if err != nil {
+			t.Errorf("look for who waits: %v", err)
+		}
+		if blocked || err != nil {
+			return
+		}
+		select {
+		case <-done:
+			return
+		default:
+			runtime.Gosched()
+		}
+	}
+}

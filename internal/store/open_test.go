@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"context"
+	"database/sql"
 	"errors"
 	"os"
 	"os/exec"
@@ -9,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/pressly/goose/v3/lock"
 
 	"github.com/capstan-ota/capstan"
 	"github.com/capstan-ota/capstan/internal/store"
@@ -80,6 +84,34 @@ func TestManyProcessesMigrateOnce(t *testing.T) {
 		})
 	}
 	group.Wait()
+}
+
+func TestMigrationWaitsForItsTurn(t *testing.T) {
+	t.Parallel()
+	url := storetest.EmptyPostgres(t)
+	pool, err := sql.Open("pgx", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	other, err := pool.Conn(t.Context()) // another process, in the middle of a migration
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.ExecContext(t.Context(), `SELECT pg_advisory_lock($1)`, lock.DefaultLockID); err != nil {
+		t.Fatal(err)
+	}
+	brief, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if db, err := store.Open(brief, store.Options{PostgresURL: url, Now: time.Now}); err == nil {
+		t.Error("opened while another process migrates")
+		db.Close()
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	pool.Close() // the lock goes with the connection
+	storetest.Open(t, store.Options{PostgresURL: url, Now: time.Now})
 }
 
 func TestDataDirectoryIsLocked(t *testing.T) {

@@ -77,44 +77,38 @@ func TestCompareAndSetHasOneWinner(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
 		makeApp(t, db, app)
-		seen := makeChannel(t, db, "production")
-		seen, err := db.Channel(t.Context(), app, seen.Name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		const rivals = 8
-		won := make(chan int64, rivals)
-		var group sync.WaitGroup
-		for range rivals {
-			group.Go(func() {
-				n, err := db.Write(t.Context(), "tester", func(tx *store.Tx) error {
-					c, err := tx.Channel(app, "production")
-					if err != nil {
-						return err
-					}
-					if c.Number != seen.Number {
-						return capstan.Errorf(capstan.CodeStale, "stale")
-					}
-					_, err = tx.CreateRelease(capstan.Release{App: app, Channel: "production", ShareBP: capstan.ShareAll})
+		makeChannel(t, db, "production")
+		seen := channel(t, db, "production")
+		compareAndSet := func(after func()) (int64, error) {
+			return db.Write(t.Context(), "tester", func(tx *store.Tx) error {
+				c, err := tx.Channel(app, "production")
+				if err != nil {
 					return err
-				})
-				switch capstan.CodeOf(err) {
-				case "":
-					won <- n
-				case capstan.CodeStale:
-				default:
-					t.Errorf("write: %v", err)
 				}
+				after()
+				if c.Number != seen.Number {
+					return capstan.Errorf(capstan.CodeStale, "stale")
+				}
+				_, err = tx.CreateRelease(capstan.Release{App: app, Channel: "production", ShareBP: capstan.ShareAll})
+				return err
 			})
 		}
-		group.Wait()
-		close(won)
-		if len(won) != 1 {
-			t.Fatalf("%d of %d compare-and-sets on one number succeeded", len(won), rivals)
-		}
-		c, err := db.Channel(t.Context(), app, "production")
-		if want := <-won; err != nil || c.Number != want {
-			t.Errorf("a release left its channel's number at %d, want %d (%v)", c.Number, want, err)
+		// The second compares while the first has compared and not yet written.
+		compared := make(chan struct{})
+		var second sync.WaitGroup
+		n, err := compareAndSet(func() {
+			second.Go(func() {
+				var once sync.Once
+				_, err := compareAndSet(func() { once.Do(func() { close(compared) }) })
+				if capstan.CodeOf(err) != capstan.CodeStale {
+					t.Errorf("the second compare-and-set on one number: %v", err)
+				}
+			})
+			untilBlocked(t, db, compared)
+		})
+		second.Wait()
+		if c := channel(t, db, "production"); err != nil || c.Number != n {
+			t.Errorf("a release left its channel's number at %d, want %d (%v)", c.Number, n, err)
 		}
 	})
 }
