@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"sync"
 
 	"github.com/klauspost/compress/flate"
 	"golang.org/x/sync/errgroup"
@@ -41,6 +40,9 @@ const (
 	// deflateLevel: on 8 MB of scripts and styles level 9 made 3 % less than level
 	// 8 in three times its time (11 against 36 MB/s), level 6 made 6 % more.
 	deflateLevel = 8
+	// minDeflateBytes: a shorter file saves a few bytes at most, and preparing the
+	// encoder's tables costs as much as deflating a megabyte.
+	minDeflateBytes = 128
 )
 
 // WriteArchive writes the canonical zip of s to w. The same files give the same
@@ -77,21 +79,30 @@ type job struct {
 // deflateAhead starts the files in order, so that the one that the zip needs
 // next always has its part of the budget.
 func (s *Source) deflateAhead(ctx context.Context, group *errgroup.Group, budget *semaphore.Weighted, jobs chan<- *job) error {
-	cpus := semaphore.NewWeighted(int64(s.workers))
-	var writers sync.Pool
+	deflaters := make(chan *flate.Writer, s.workers) // one for each file at a time
+	for range s.workers {
+		w, err := flate.NewWriter(nil, deflateLevel)
+		if err != nil {
+			return fmt.Errorf("make a deflater: %w", err)
+		}
+		deflaters <- w
+	}
 	for _, f := range s.Manifest {
 		e := s.files[f.Path]
 		j := &job{entry: e, weight: min(e.size+perFile, aheadBytes), done: make(chan struct{})}
 		if err := budget.Acquire(ctx, j.weight); err != nil {
 			return err
 		}
-		if err := cpus.Acquire(ctx, 1); err != nil {
-			return err
+		var w *flate.Writer
+		select {
+		case w = <-deflaters:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 		group.Go(func() error {
-			defer cpus.Release(1)
+			defer func() { deflaters <- w }()
 			defer close(j.done)
-			return s.deflate(ctx, j, &writers)
+			return s.deflate(ctx, j, w)
 		})
 		jobs <- j // never blocks: the budget has no room for more jobs than the channel
 	}
@@ -99,9 +110,9 @@ func (s *Source) deflateAhead(ctx context.Context, group *errgroup.Group, budget
 }
 
 // deflate sets the packed bytes of j, if deflate makes the file smaller.
-func (s *Source) deflate(ctx context.Context, j *job, writers *sync.Pool) error {
+func (s *Source) deflate(ctx context.Context, j *job, w *flate.Writer) error {
 	defer s.progress(j.entry.size)
-	if j.entry.size == 0 {
+	if j.entry.size < minDeflateBytes {
 		return nil
 	}
 	src, err := s.Open(j.entry.path)
@@ -110,13 +121,7 @@ func (s *Source) deflate(ctx context.Context, j *job, writers *sync.Pool) error 
 	}
 	defer src.Close()
 	out := &bounded{limit: j.entry.size - 1}
-	w, ok := writers.Get().(*flate.Writer)
-	if ok {
-		w.Reset(out)
-	} else if w, err = flate.NewWriter(out, deflateLevel); err != nil {
-		return fmt.Errorf("deflate: %w", err)
-	}
-	defer writers.Put(w)
+	w.Reset(out)
 	err = copyInto(ctx, w, src, j.entry.size)
 	if err == nil {
 		err = w.Close()
