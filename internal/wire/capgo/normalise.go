@@ -77,7 +77,6 @@ type question struct {
 	app         string
 	sentRunning string // version_name as it came: answers echo it
 	plugin      plugin
-	seen        capstan.Device
 }
 
 // rules are what differs between endpoints (decisions.md §0, the table).

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json/v2"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -36,6 +38,10 @@ type rig struct {
 	state   capstan.AppState
 	overlay decide.Overlay
 	fail    error // of the store
+	quiet   bool  // sightings are not kept
+
+	eventsFail error
+	counted    *Handler
 
 	mu     sync.Mutex
 	seen   []ingest.Sighting
@@ -94,7 +100,11 @@ func (r *rig) handler(t testing.TB) http.Handler {
 		t.Fatal(err)
 	}
 	Prepare(app, nil, public)
-	return NewHandler(Deps{
+	seen := r.note
+	if r.quiet {
+		seen = discard
+	}
+	r.counted = NewHandler(Deps{
 		App: func(id string) (*decide.App, bool, error) {
 			if r.fail != nil {
 				return nil, false, r.fail
@@ -102,14 +112,10 @@ func (r *rig) handler(t testing.TB) http.Handler {
 			return app, id == appID, nil
 		},
 		Overlay: func(string, capstan.DeviceID) decide.Overlay { return r.overlay },
-		Seen: func(s ingest.Sighting) {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.seen = append(r.seen, s)
-		},
+		Seen:    seen,
 		Events: func(_ context.Context, events []capstan.Event) error {
 			r.events = append(r.events, events...)
-			return r.fail
+			return errors.Join(r.fail, r.eventsFail)
 		},
 		SetSelfPin: func(_ context.Context, _ string, _ capstan.DeviceID, channel string) error {
 			r.pins = append(r.pins, channel)
@@ -120,6 +126,13 @@ func (r *rig) handler(t testing.TB) http.Handler {
 		Log:       slog.New(slog.DiscardHandler),
 		PublicURL: public,
 	})
+	return r.counted
+}
+
+func (r *rig) note(s ingest.Sighting) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen = append(r.seen, s)
 }
 
 // info is what the Android plugin sends, with fields changed or (nil) left out.
@@ -133,6 +146,8 @@ func info(changes map[string]any) map[string]any {
 	maps.DeleteFunc(m, func(_ string, v any) bool { return v == nil })
 	return m
 }
+
+func itoa(n int) string { return strconv.Itoa(n) }
 
 type null struct{}
 
