@@ -211,6 +211,16 @@ var table = []tableRow{
 		r.q.Platform, r.q.Running = capstan.Electron, "1.2.0"
 		r.release("", nil)
 	}, upToDate(capstan.ReasonSameVersion)},
+	{35, "built-in, Electron: the earlier release does not fit the native build", func(r *rig) {
+		r.q.Platform = capstan.Electron
+		r.needs(0, "1.5.0")
+		r.release("", nil)
+	}, upToDate(capstan.ReasonNoEarlier)},
+	{35, "built-in, Electron: the earlier release is walked through the gates", func(r *rig) {
+		r.q.Platform = capstan.Electron
+		r.native("1.3.0")
+		r.release("", nil)
+	}, blocked(capstan.ReasonUnderNative)},
 	{35, "built-in, Electron: failed the earlier release", func(r *rig) {
 		r.q.Platform = capstan.Electron
 		r.failed("1.2.0", 1)
@@ -245,6 +255,19 @@ var table = []tableRow{
 		r.channel("old", func(c *capstan.Channel) { c.FormerDefault = capstan.NewPlatformSet(capstan.IOS) })
 		r.q.Channel = "old"
 	}, failed(capstan.ReasonNoChannel)},
+	{0, "former default gets today's, although devices may choose it", func(r *rig) {
+		r.channel("old", func(c *capstan.Channel) { c.FormerDefault, c.SelfAssign = capstan.AllPlatforms, true })
+		r.q.Channel = "old"
+	}, offer("1.2.0")},
+	{0, "former default that does not serve the platform any more gets today's", func(r *rig) {
+		r.channel("old", func(c *capstan.Channel) { c.FormerDefault, c.Platforms = capstan.AllPlatforms, 0 })
+		r.q.Channel = "old"
+	}, offer("1.2.0")},
+	{0, "former default where none is the default today", func(r *rig) {
+		r.production().Default = 0
+		r.channel("old", func(c *capstan.Channel) { c.FormerDefault = capstan.AllPlatforms })
+		r.q.Channel = "old"
+	}, failed(capstan.ReasonNoChannel)},
 	{0, "newest release wins", func(r *rig) { r.release("1.3.0", nil) }, offer("1.3.0")},
 	{0, "newest release wins when it is older by version", func(r *rig) { r.release("1.1.5", nil) }, offer("1.1.5")},
 
@@ -260,6 +283,18 @@ var table = []tableRow{
 		r.release("1.3.0", func(x *capstan.Release) { x.ShareBP = 0 })
 		r.q.Running = "1.3.0"
 	}, upToDate(capstan.ReasonSameVersion)},
+	{0, "paused keeps devices that went back to built-in", func(r *rig) {
+		r.release("", func(x *capstan.Release) { x.Paused = true })
+		r.onBuiltin("1.0.0")
+	}, upToDate(capstan.ReasonOnBuiltin)},
+	{0, "paused built-in sends nobody else back", func(r *rig) {
+		r.release("", func(x *capstan.Release) { x.Paused = true })
+		r.q.Running = "1.2.0"
+	}, upToDate(capstan.ReasonSameVersion)},
+	{0, "built-in on its way leaves fresh installs outside to the earlier release", func(r *rig) {
+		r.release("", func(x *capstan.Release) { x.ShareBP = 0 })
+		r.onBuiltin("1.0.0")
+	}, offer("1.2.0")},
 	{0, "aborted rollout returns devices", func(r *rig) {
 		r.release("1.3.0", func(x *capstan.Release) { x.ShareBP = 5000 })
 		r.end(2)
@@ -275,6 +310,27 @@ var table = []tableRow{
 		r.needs(1, "2.0.0")
 		r.native("2.0.0")
 	}, offer("2.0.0")},
+	{0, "an older native build keeps its release through two newer ones", func(r *rig) {
+		r.release("2.0.0", nil)
+		r.needs(1, "2.0.0")
+		r.release("2.0.1", nil)
+		r.needs(2, "2.0.0")
+	}, offer("1.2.0")},
+	{0, "a finished release for all replaces the one for older native builds", func(r *rig) {
+		r.release("2.0.0", nil)
+		r.needs(1, "2.0.0")
+		r.release("1.2.1", nil)
+		r.native("1.0.0")
+	}, offer("1.2.1")},
+	{0, "the native version may be a prerelease of the minimum, which is lower", func(r *rig) {
+		r.needs(0, "1.1.0")
+		r.native("1.1.0-rc.1")
+	}, blocked(capstan.ReasonNative)},
+	{0, "major above native comes before the native range", func(r *rig) {
+		r.release("2.0.0", nil)
+		r.needs(1, "2.0.0")
+		r.end(1)
+	}, blocked(capstan.ReasonMajor)},
 	{0, "no live release fits", func(r *rig) { r.needs(0, "1.5.0") }, blocked(capstan.ReasonNative)},
 	{0, "the range of another platform does not count", func(r *rig) {
 		r.bundle(0).NativeMin = map[capstan.Platform]string{capstan.IOS: "9.0.0"}
@@ -295,6 +351,29 @@ var table = []tableRow{
 	{0, "failed before: a withdrawn release is no way back", func(r *rig) {
 		r.end(1)
 		r.release("1.3.0", nil)
+		r.failed("1.3.0", 2)
+	}, upToDate(capstan.ReasonFailedBefore)},
+	{0, "failed before: what it failed was superseded, and the next is good", func(r *rig) {
+		r.release("1.3.0", nil)
+		r.failed("1.3.0", 2)
+		r.release("1.3.1", nil)
+		r.q.Running = "1.3.0"
+	}, offer("1.3.1")},
+	{0, "failed before: two in a row", func(r *rig) {
+		r.release("1.3.0", nil)
+		r.release("1.4.0", nil)
+		r.failed("1.3.0", 2)
+		r.failed("1.4.0", 3)
+	}, offer("1.2.0")},
+	{0, "failed before: the previous release still has to pass the gates", func(r *rig) {
+		r.release("1.3.0", nil)
+		r.failed("1.3.0", 2)
+		r.native("1.2.5")
+	}, blocked(capstan.ReasonUnderNative)},
+	{0, "failed before: a version that was taken back later is no way back", func(r *rig) {
+		r.release("1.3.0", nil) // 2
+		r.release("1.2.0", nil) // 3
+		r.end(3)
 		r.failed("1.3.0", 2)
 	}, upToDate(capstan.ReasonFailedBefore)},
 	{0, "failed before: bytes of the previous release gone", func(r *rig) {
@@ -334,7 +413,35 @@ var table = []tableRow{
 		r.q.Platform = capstan.Electron
 		r.native("1.3.0-x")
 	}, upToDate(capstan.ReasonNoEarlier)},
+	{0, "rolled back while outside the next rollout: to built-in", func(r *rig) {
+		r.end(1)
+		r.release("1.3.0", func(x *capstan.Release) { x.ShareBP = 0 })
+		r.q.Running = "1.2.0"
+	}, builtin(capstan.ReasonWithdrawn)},
+	{0, "rolled back, and the earlier bundle failed before: to built-in", func(r *rig) {
+		rollBack(r)
+		r.failed("1.2.0", 3)
+	}, builtin(capstan.ReasonWithdrawn)},
+	{0, "rolled back, and the channel stopped serving its builds: to built-in", func(r *rig) {
+		rollBack(r)
+		r.production().Prod = false
+	}, builtin(capstan.ReasonWithdrawn)},
+	{0, "rolled back, and named a channel that is gone: no channel", func(r *rig) {
+		rollBack(r)
+		r.q.Channel = "gone"
+	}, failed(capstan.ReasonNoChannel)},
+	{0, "taken back for the newest native builds only: older ones keep it", func(r *rig) {
+		r.release("2.0.0", nil) // 2
+		r.needs(1, "2.0.0")
+		r.release("1.2.0", nil) // 3, on every native build
+		r.end(3)
+		r.q.Running = "1.2.0"
+	}, upToDate(capstan.ReasonSameVersion)},
 	{0, "everything taken back: to built-in", func(r *rig) { r.end(1); r.q.Running = "1.2.0" }, builtin(capstan.ReasonWithdrawn)},
+	{0, "everything taken back, Electron: nothing", func(r *rig) {
+		r.end(1)
+		r.q.Platform, r.q.Running = capstan.Electron, "1.2.0"
+	}, upToDate(capstan.ReasonNoEarlier)},
 	{0, "taken back and released again: no longer withdrawn", func(r *rig) {
 		rollBack(r)
 		r.release("1.3.0", nil)
@@ -422,41 +529,6 @@ func TestFormIsWhatPluginAndBundleShare(t *testing.T) {
 		tt.edit(r)
 		if d := Decide(r.compile(t), r.over, &r.q); d.Form != tt.want {
 			t.Errorf("%s: form %s, want %s", tt.name, d.Form, tt.want)
-		}
-	}
-}
-
-func TestCompileRefusesContradictions(t *testing.T) {
-	t.Parallel()
-	tests := map[string]func(*rig){
-		"two defaults for a platform": func(r *rig) {
-			r.channel("b", func(c *capstan.Channel) { c.Default = capstan.NewPlatformSet(capstan.IOS) })
-		},
-		"two channels of a name":        func(r *rig) { r.channel("production", nil) },
-		"unknown policy":                func(r *rig) { r.production().Policy = "weekly" },
-		"release on an unknown channel": func(r *rig) { r.newest().Channel = "nowhere" },
-		"release of an unknown bundle":  func(r *rig) { r.newest().Bundle = "nothing" },
-		"share above all":               func(r *rig) { r.newest().ShareBP = 10_001 },
-		"share below nothing":           func(r *rig) { r.newest().ShareBP = -1 },
-		"two releases of a number":      func(r *rig) { r.release("1.3.0", func(x *capstan.Release) { x.Number = 1 }) },
-		"version that is not semver":    func(r *rig) { r.bundle(0).Version = "one" },
-		"minimum that is not semver":    func(r *rig) { r.needs(0, "one") },
-		"minimum for no platform":       func(r *rig) { r.bundle(0).NativeMin = map[capstan.Platform]string{"tv": "1.0.0"} },
-		"two bundles of a version": func(r *rig) {
-			r.state.Bundles = append(r.state.Bundles, capstan.Bundle{ID: "other", Version: "1.2.0"})
-		},
-		"two bundles of an id": func(r *rig) {
-			r.state.Bundles = append(r.state.Bundles, capstan.Bundle{ID: "id-1.2.0", Version: "1.2.9"})
-		},
-	}
-	for name, edit := range tests {
-		r := newRig()
-		if _, err := Compile(r.state); err != nil {
-			t.Fatalf("the rig itself: %v", err)
-		}
-		edit(r)
-		if _, err := Compile(r.state); err == nil {
-			t.Errorf("%s was compiled", name)
 		}
 	}
 }

@@ -43,6 +43,7 @@ func anyRig(t *rapid.T) *rig {
 	r.q.Running = rapid.SampledFrom(append(versions, r.q.Native)).Draw(t, "running")
 	r.q.Prod, r.q.Emulator = flag("is prod"), flag("is emulator")
 	r.q.Plugin = Plugin{NoBuiltin: flag("no builtin"), ChecksKeyID: true, Form: Form(rapid.IntRange(0, Forms-1).Draw(t, "form"))}
+	r.q.Channel = rapid.SampledFrom([]string{"", "", "", "production", "nowhere"}).Draw(t, "names")
 	for range rapid.IntRange(0, 2).Draw(t, "failures") {
 		r.failed(rapid.SampledFrom(versions).Draw(t, "failed"), rapid.Int64Range(0, 6).Draw(t, "up to"))
 	}
@@ -138,13 +139,20 @@ func TestPinBeatsEverything(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := anyRig(t)
 		r.channel("pinned", nil)
+		r.release("1.2.5", func(x *capstan.Release) { x.Channel = "pinned" })
 		r.channel("old", func(c *capstan.Channel) { c.FormerDefault = capstan.AllPlatforms })
 		r.channel("free", func(c *capstan.Channel) { c.SelfAssign = true })
 		r.over.Pin = "pinned"
-		r.q.Channel = rapid.SampledFrom([]string{"", "production", "old", "free", "nowhere"}).Draw(t, "named")
-		c, ok := Resolve(compiled(t, r), r.over, &r.q)
+		r.q.Channel = ""
+		a := compiled(t, r)
+		want := Decide(a, r.over, &r.q)
+		r.q.Channel = rapid.SampledFrom([]string{"production", "old", "free", "pinned", "nowhere"}).Draw(t, "named")
+		c, ok := Resolve(a, r.over, &r.q)
 		if !ok || c.Name != "pinned" {
 			t.Fatalf("a device tied to pinned and naming %q resolves to %+v", r.q.Channel, c)
+		}
+		if d := Decide(a, r.over, &r.q); d != want || d.Channel != c {
+			t.Fatalf("naming %q it gets %+v, naming nothing %+v", r.q.Channel, got(d), got(want))
 		}
 	})
 }
@@ -153,11 +161,75 @@ func TestUnrelatedChannelChangesNothing(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		r := anyRig(t)
-		before := got(Decide(compiled(t, r), r.over, &r.q))
-		r.channel("zz-unrelated", func(c *capstan.Channel) { c.SelfAssign = rapid.Bool().Draw(t, "self") })
-		r.release("9.9.9", func(x *capstan.Release) { x.Channel = "zz-unrelated" })
-		if after := got(Decide(compiled(t, r), r.over, &r.q)); after != before {
-			t.Fatalf("before %+v, with another channel %+v", before, after)
+		before := Decide(compiled(t, r), r.over, &r.q)
+		set := func(name string) capstan.PlatformSet {
+			return capstan.PlatformSet(rapid.IntRange(0, int(capstan.AllPlatforms)).Draw(t, name))
+		}
+		r.channel("unrelated", func(c *capstan.Channel) {
+			c.SelfAssign = rapid.Bool().Draw(t, "self")
+			c.FormerDefault, c.Platforms = set("former"), set("platforms")
+		})
+		for range rapid.IntRange(0, 3).Draw(t, "unrelated releases") {
+			r.release(rapid.SampledFrom(append(versions, "", "9.9.9")).Draw(t, "of"), func(x *capstan.Release) { x.Channel = "unrelated" })
+			if rapid.Bool().Draw(t, "taken back") {
+				r.end(r.newest().Number)
+			}
+		}
+		after := Decide(compiled(t, r), r.over, &r.q)
+		if got(after) != got(before) || number(after) != number(before) || (after.Channel == nil) != (before.Channel == nil) {
+			t.Fatalf("before %+v of release %d, with another channel %+v of release %d", got(before), number(before), got(after), number(after))
+		}
+	})
+}
+
+func number(d Decision) int64 {
+	if d.Release == nil {
+		return 0
+	}
+	return d.Release.Number
+}
+
+// A device that runs what was taken back is never told to stay there, as long
+// as it has a channel and can go back at all.
+func TestGoingBackNeverStrands(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		r := anyRig(t)
+		r.q.Channel, r.q.Plugin.NoBuiltin = "", false
+		r.q.Platform = rapid.SampledFrom([]capstan.Platform{capstan.IOS, capstan.Android}).Draw(t, "phone")
+		r.release("1.2.5", nil)
+		r.end(r.newest().Number)
+		r.q.Running = "1.2.5"
+		if d := Decide(compiled(t, r), r.over, &r.q); d.Outcome != capstan.Offer && d.Outcome != capstan.Builtin {
+			t.Fatalf("a device on a bundle that was taken back gets %+v", got(d))
+		}
+	})
+}
+
+// Whatever a device sends and however little the app has.
+func TestDecideNeverPanics(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		r := anyRig(t)
+		a := compiled(t, r)
+		if rapid.Bool().Draw(t, "empty app") {
+			a, _ = Compile(capstan.AppState{})
+		}
+		text := rapid.OneOf(rapid.Just(""), rapid.Just("production"), rapid.Just("1.2.0"), rapid.String())
+		r.over.Pin, r.q.Channel, r.q.KeyID = text.Draw(t, "pin"), text.Draw(t, "channel"), text.Draw(t, "key")
+		r.q.Running, r.q.Native = text.Draw(t, "running"), text.Draw(t, "native")
+		r.q.Platform = capstan.Platform(rapid.OneOf(rapid.SampledFrom([]string{"ios", "electron", "web", ""}), rapid.String()).Draw(t, "platform"))
+		r.q.Plugin.Form = Form(rapid.Byte().Draw(t, "any form"))
+		r.q.Plugin.Unsupported = rapid.Bool().Draw(t, "unsupported")
+		if rapid.Bool().Draw(t, "unparsed") {
+			r.q.NativeVersion = capstan.Version{}
+		}
+		d, _ := Explain(a, r.over, &r.q)
+		if quiet := Decide(a, r.over, &r.q); quiet != d {
+			t.Fatalf("Decide %+v, Explain %+v", got(quiet), got(d))
+		}
+		if c, ok := Resolve(a, r.over, &r.q); !r.q.Plugin.Unsupported && (c != d.Channel || ok != (c != nil)) {
+			t.Fatalf("Resolve %+v, Decide looks at %+v", c, d.Channel)
 		}
 	})
 }
