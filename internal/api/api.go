@@ -218,8 +218,8 @@ func ifMatch(header string) (int64, error) {
 	return n, nil
 }
 
-// page is where a listing starts and how much it gives.
-type page struct {
+// Page is where a listing starts and how much it gives.
+type Page struct {
 	After string `query:"after" maxLength:"200" doc:"next of the page before"`
 	Limit int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
 }

@@ -25,7 +25,9 @@ func (a *api) registerWhoami(h huma.API) {
 }
 
 type (
-	appPath struct {
+	// AppPath names an app in a route. It is exported because huma looks into
+	// embedded structs only when they are.
+	AppPath struct {
 		App string `path:"app" maxLength:"128" doc:"id of the app" example:"com.example.app"`
 	}
 	appOut struct {
@@ -39,7 +41,7 @@ type (
 	}
 	createAppIn struct{ Body client.NewApp }
 	deleteAppIn struct {
-		appPath
+		AppPath
 		IfMatch string `header:"If-Match"`
 	}
 )
@@ -80,7 +82,7 @@ func (a *api) createApp(ctx context.Context, in *createAppIn) (*appOut, error) {
 	return &appOut{etag(app.Number), appShape(app)}, nil
 }
 
-func (a *api) getApp(ctx context.Context, in *appPath) (*appOut, error) {
+func (a *api) getApp(ctx context.Context, in *AppPath) (*appOut, error) {
 	app, err := a.Control.App(ctx, principal(ctx), auth.ReadApp, in.App)
 	if err != nil {
 		return nil, a.fail(ctx, err)

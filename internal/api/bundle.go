@@ -18,13 +18,13 @@ import (
 )
 
 type (
-	bundlePath struct {
-		appPath
+	BundlePath struct {
+		AppPath
 		Version string `path:"version" maxLength:"64" example:"1.4.2"`
 	}
 	listBundlesIn struct {
-		appPath
-		page
+		AppPath
+		Page
 		All bool `query:"all" doc:"also those whose bytes are gone"`
 	}
 	bundlesOut struct {
@@ -38,7 +38,7 @@ type (
 		Body client.Bundle
 	}
 	registerIn struct {
-		appPath
+		AppPath
 		Body client.NewBundle
 	}
 	registeredOut struct {
@@ -46,7 +46,7 @@ type (
 		Body client.Registered
 	}
 	deleteBundleIn struct {
-		bundlePath
+		BundlePath
 		IfMatch string `header:"If-Match"`
 	}
 	filesOut struct {
@@ -55,7 +55,7 @@ type (
 		}
 	}
 	diffIn struct {
-		bundlePath
+		BundlePath
 		From string `query:"from" required:"true" maxLength:"64" doc:"version to start from"`
 	}
 	diffOut struct{ Body client.Diff }
@@ -92,7 +92,7 @@ func (a *api) bundleShape(b capstan.Bundle) client.Bundle {
 }
 
 // bundle finds a bundle for a caller who may read it.
-func (a *api) bundle(ctx context.Context, in bundlePath) (capstan.Bundle, error) {
+func (a *api) bundle(ctx context.Context, in BundlePath) (capstan.Bundle, error) {
 	if _, err := a.Control.App(ctx, principal(ctx), auth.ReadApp, in.App); err != nil {
 		return capstan.Bundle{}, err
 	}
@@ -137,7 +137,7 @@ func (a *api) registerBundle(ctx context.Context, in *registerIn) (*registeredOu
 	}}, nil
 }
 
-func (a *api) getBundle(ctx context.Context, in *bundlePath) (*bundleOut, error) {
+func (a *api) getBundle(ctx context.Context, in *BundlePath) (*bundleOut, error) {
 	b, err := a.bundle(ctx, *in)
 	if err != nil {
 		return nil, a.fail(ctx, err)
@@ -164,7 +164,7 @@ func fileShapes(files []capstan.StoredFile) []client.StoredFile {
 	return out
 }
 
-func (a *api) listFiles(ctx context.Context, in *bundlePath) (*filesOut, error) {
+func (a *api) listFiles(ctx context.Context, in *BundlePath) (*filesOut, error) {
 	b, err := a.bundle(ctx, *in)
 	if err != nil {
 		return nil, a.fail(ctx, err)
@@ -179,7 +179,7 @@ func (a *api) listFiles(ctx context.Context, in *bundlePath) (*filesOut, error) 
 }
 
 func (a *api) diffBundle(ctx context.Context, in *diffIn) (*diffOut, error) {
-	to, err := a.bundle(ctx, in.bundlePath)
+	to, err := a.bundle(ctx, in.BundlePath)
 	if err != nil {
 		return nil, a.fail(ctx, err)
 	}
@@ -208,7 +208,7 @@ func (a *api) diffBundle(ctx context.Context, in *diffIn) (*diffOut, error) {
 // that long is cut off, however long the whole takes.
 const writeTimeout = 30 * time.Second
 
-func (a *api) downloadBundle(ctx context.Context, in *bundlePath) (*huma.StreamResponse, error) {
+func (a *api) downloadBundle(ctx context.Context, in *BundlePath) (*huma.StreamResponse, error) {
 	b, err := a.bundle(ctx, *in)
 	if err == nil && b.State != capstan.BundleReady {
 		err = capstan.Errorf(capstan.CodeBytesGone, "the bytes of %s were collected", b.Version).Hint("capstan bundle upload -b " + b.Version)

@@ -13,8 +13,8 @@ import (
 )
 
 type (
-	channelPath struct {
-		appPath
+	ChannelPath struct {
+		AppPath
 		Channel string `path:"channel" maxLength:"64" example:"production"`
 	}
 	channelOut struct {
@@ -31,16 +31,16 @@ type (
 		Body client.ChannelChanged
 	}
 	createChannelIn struct {
-		appPath
+		AppPath
 		Body client.NewChannel
 	}
 	editChannelIn struct {
-		channelPath
+		ChannelPath
 		IfMatch string `header:"If-Match"`
 		Body    client.ChannelEdit
 	}
 	deleteChannelIn struct {
-		channelPath
+		ChannelPath
 		IfMatch string `header:"If-Match"`
 	}
 )
@@ -131,7 +131,7 @@ func (a *api) changed(c control.ChannelChange) *channelChangedOut {
 	return out
 }
 
-func (a *api) listChannels(ctx context.Context, in *appPath) (*channelsOut, error) {
+func (a *api) listChannels(ctx context.Context, in *AppPath) (*channelsOut, error) {
 	if _, err := a.Control.App(ctx, principal(ctx), auth.ReadApp, in.App); err != nil {
 		return nil, a.fail(ctx, err)
 	}
@@ -147,7 +147,7 @@ func (a *api) listChannels(ctx context.Context, in *appPath) (*channelsOut, erro
 	return out, nil
 }
 
-func (a *api) getChannel(ctx context.Context, in *channelPath) (*channelOut, error) {
+func (a *api) getChannel(ctx context.Context, in *ChannelPath) (*channelOut, error) {
 	if _, err := a.Control.App(ctx, principal(ctx), auth.ReadApp, in.App); err != nil {
 		return nil, a.fail(ctx, err)
 	}

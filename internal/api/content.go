@@ -17,7 +17,7 @@ import (
 
 type (
 	missingIn struct {
-		appPath
+		AppPath
 		Body struct {
 			Contents []client.Content `json:"contents" maxItems:"20000"`
 		}
@@ -28,28 +28,28 @@ type (
 		}
 	}
 	putContentIn struct {
-		appPath
+		AppPath
 		Digest   string `path:"digest" doc:"SHA-256 of the plain content"`
 		Encoding string `query:"encoding" required:"true" enum:"identity,br" doc:"form of the body"`
 		Blob     string `query:"blob" required:"true" doc:"SHA-256 of the body"`
 		Size     int64  `query:"size" required:"true" minimum:"0" doc:"bytes of the plain content"`
-		rawBody
+		RawBody
 	}
 	putArchiveIn struct {
-		appPath
+		AppPath
 		Digest string `path:"digest" doc:"SHA-256 of the body"`
-		rawBody
+		RawBody
 	}
 )
 
-// rawBody is a request body that is streamed and never held in memory.
-type rawBody struct {
+// RawBody is a request body that is streamed and never held in memory.
+type RawBody struct {
 	body   io.Reader
 	length int64 // -1: not said
 }
 
 // Resolve implements huma.Resolver.
-func (b *rawBody) Resolve(ctx huma.Context) []error {
+func (b *RawBody) Resolve(ctx huma.Context) []error {
 	b.body, b.length = ctx.BodyReader(), -1
 	if n, err := strconv.ParseInt(ctx.Header("Content-Length"), 10, 64); err == nil && n >= 0 {
 		b.length = n
@@ -59,7 +59,7 @@ func (b *rawBody) Resolve(ctx huma.Context) []error {
 	return nil
 }
 
-func (b *rawBody) known() error {
+func (b *RawBody) known() error {
 	if b.length < 0 {
 		return capstan.Errorf(capstan.CodeInvalid, "an upload must say its length").On("Content-Length")
 	}

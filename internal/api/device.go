@@ -16,8 +16,8 @@ import (
 
 type (
 	listDevicesIn struct {
-		appPath
-		page
+		AppPath
+		Page
 	}
 	devicesOut struct {
 		Body struct {
@@ -26,12 +26,12 @@ type (
 		}
 	}
 	devicePath struct {
-		appPath
+		AppPath
 		Device string `path:"device" maxLength:"64" doc:"device id or custom id"`
 	}
 	deviceOut struct{ Body client.DeviceDetail }
 	whyIn     struct {
-		appPath
+		AppPath
 		Body client.WhyQuery
 	}
 	whyOut struct{ Body client.Why }

@@ -16,8 +16,8 @@ import (
 
 type (
 	listReleasesIn struct {
-		channelPath
-		page
+		ChannelPath
+		Page
 	}
 	releasesOut struct {
 		Body struct {
@@ -26,12 +26,12 @@ type (
 		}
 	}
 	releaseIn struct {
-		channelPath
+		ChannelPath
 		IfMatch string `header:"If-Match"`
 		Body    client.NewRelease
 	}
 	rollbackIn struct {
-		channelPath
+		ChannelPath
 		IfMatch string          `header:"If-Match" doc:"without it the channel goes back from whatever it serves"`
 		Body    client.Rollback `required:"false"`
 	}
@@ -40,8 +40,8 @@ type (
 		Body client.Released
 	}
 	listChangesIn struct {
-		appPath
-		page
+		AppPath
+		Page
 	}
 	changesOut struct {
 		Body struct {
