@@ -60,6 +60,7 @@ func TestAnswers(t *testing.T) {
 		{"null manifest", `{"version":"1.5.0","url":"https://x.test/a.zip","manifest":null,"checksum":""}`, 200, Failed, Failed, []string{fail}, []string{"checksum_required 1.5.0", fail}},
 		{"number for version", `{"version":2,"url":"https://x.test/a.zip","checksum":""}`, 200, Failed, Failed, []string{"checksum_required 1.4.0"}, []string{fail}},
 		{"number in data", `{"version":"1.4.0","url":"https://x.test/a.zip","data":{"a":1}}`, 200, UpToDate, Failed, nil, []string{fail}},
+		{"null in data", `{"version":"1.4.0","url":"https://x.test/a.zip","data":{"a":null}}`, 200, UpToDate, Failed, nil, []string{fail}},
 		{"other case of a key", `{"Version":"1.5.0","URL":"https://x.test/a.zip"}`, 200, Failed, Failed, []string{fail}, []string{fail}},
 		{"array", `[]`, 200, Failed, Failed, []string{fail}, []string{fail}},
 		{"empty body", ``, 200, Failed, Failed, []string{fail}, []string{fail}},

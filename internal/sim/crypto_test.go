@@ -301,3 +301,27 @@ func TestEncryptedBrotliIsDecryptedFirst(t *testing.T) {
 	}
 	hasBundle(t, d, map[string]string{"index.html": content})
 }
+
+func TestOddCiphertexts(t *testing.T) {
+	t.Parallel()
+	p := newPublisher(t)
+	s := newServer(t)
+	// The same number with one more byte in front: 257 bytes.
+	longer := "00" + p.v3([]byte("x"))
+	for profile, ok := range map[string]bool{"android@8.51.23": false, "ios@5.50.1": false, "android@8.41.2": true} {
+		if _, err := p.device(s, profile).openChecksum(longer); (err == nil) != ok {
+			t.Errorf("%s: 257 bytes give %v", profile, err)
+		}
+	}
+	nothing := p.encrypt(nil)
+	if _, err := p.device(s, "android@8.51.23").decrypt(p.session(), nothing); err == nil {
+		t.Error("an encrypted empty file passed")
+	}
+	p.aes = append(p.aes, 1, 2, 3, 4, 5, 6, 7, 8) // AES-192
+	sealed := p.encrypt([]byte("data"))
+	for profile, ok := range map[string]bool{"android@8.51.22": false, "ios@7.51.21": false, "android@8.51.21": true} {
+		if _, err := p.device(s, profile).decrypt(p.session(), sealed); (err == nil) != ok {
+			t.Errorf("%s: a key of 24 bytes gives %v", profile, err)
+		}
+	}
+}

@@ -410,3 +410,59 @@ func TestOlderIOSNeverAppliesAHalfLoadedBundle(t *testing.T) {
 		t.Errorf("update = %s to %s", r.Outcome, r.To)
 	}
 }
+
+func TestProvedBundleIsNotRolledBack(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	works := true
+	d := newDevice(t, s, "android@8.51.23", func(o *Options) {
+		o.Works = func(Bundle, func(string) ([]byte, error)) bool { return works }
+	})
+	s.offerZip("1.5.0", webZip(t, pageOne))
+	runUpdate(t, d)
+	works = false
+	if r := launch(t, d); r.Running != "1.5.0" || r.Outcome != UpToDate {
+		t.Errorf("launch = %s, runs %s", r.Outcome, r.Running)
+	}
+}
+
+func TestStagedBundleThatWentAwayIsSetFail(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.offerZip("1.5.0", webZip(t, pageOne))
+	d := newDevice(t, s, "ios@8.51.23")
+	launch(t, d)
+	if err := d.disk.remove(bundleName(d.saved.Next, "index.html")); err != nil {
+		t.Fatal(err)
+	}
+	if r := background(t, d); r.Outcome != Failed || r.Running != "1.4.0" {
+		t.Errorf("background = %s, runs %s", r.Outcome, r.Running)
+	}
+	if flush(t, d); !contains(s.batched(), "set_fail 1.5.0") {
+		t.Errorf("statistics = %v", s.batched())
+	}
+}
+
+func TestAppReadyTimeoutIsAtLeastASecond(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.offerZip("1.5.0", webZip(t, broken))
+	d := newDevice(t, s, "ios@8.51.23", func(o *Options) { o.AppReadyTimeout = time.Millisecond })
+	if r := runUpdate(t, d); r.Outcome != RolledBack || r.Took != time.Second {
+		t.Errorf("%s after %s, want a second", r.Outcome, r.Took)
+	}
+}
+
+func TestIOSComparesAMissingChecksumToo(t *testing.T) {
+	t.Parallel()
+	for profile, want := range map[string]Outcome{"ios@8.51.23": Failed, "ios@8.51.22": Staged, "android@8.51.23": Staged} {
+		s := newServer(t)
+		s.offerZip("1.5.0", webZip(t, pageOne))
+		d := newDevice(t, s, profile)
+		launch(t, d)
+		s.offer(map[string]any{"version": "1.5.0", "url": s.URL + "/zip/1.5.0"})
+		if r, err := d.Check(t.Context()); err != nil || r.Outcome != want {
+			t.Errorf("%s: %s (%s), want %s", profile, r.Outcome, r.Detail, want)
+		}
+	}
+}

@@ -34,7 +34,7 @@ func (d *Device) tooMany(ctx context.Context, r reply) {
 		message = "Too many requests"
 	}
 	if wait := d.blockLength(r, o); wait > 0 {
-		if until := d.now().Add(min(wait, maxBlock)); until.After(d.proc.blockedUntil) {
+		if until := d.now().Add(wait); until.After(d.proc.blockedUntil) {
 			d.proc.blockedUntil, d.proc.blockCode, d.proc.blockMessage = until, code, message
 		}
 	}
@@ -73,7 +73,7 @@ func number(v any) (float64, bool) {
 	return f, err == nil
 }
 
-// seconds avoids the overflow that a huge number would bring.
+// seconds caps at maxBlock, which also keeps a huge number from overflowing.
 func seconds(s float64) time.Duration {
 	return time.Duration(min(max(s, 0), maxBlock.Seconds()) * float64(time.Second))
 }

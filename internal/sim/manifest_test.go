@@ -462,3 +462,42 @@ func TestManifestSizeAsksForWhatIsMissing(t *testing.T) {
 		t.Errorf("asked %v, want one missing file of 1.5.0", asked)
 	}
 }
+
+func TestIOSStopsAfterTheFirstFailedFile(t *testing.T) {
+	t.Parallel()
+	for profile, most := range map[string]int{"ios@8.51.23": 8, "android@8.51.23": 40} {
+		s := newServer(t)
+		var list []map[string]string
+		for i := range 40 {
+			list = append(list, map[string]string{"file_name": fmt.Sprintf("f%d", i), "file_hash": "aa", "download_url": s.URL + "/gone"})
+		}
+		s.offer(map[string]any{"version": "1.5.0", "url": "https://404.capgo.app/no.zip", "manifest": list})
+		launch(t, newDevice(t, s, profile))
+		if got := len(s.gets()); got > most || profile[0] == 'a' && got != most {
+			t.Errorf("%s: %d GETs, want at most %d", profile, got, most)
+		}
+	}
+}
+
+// TestStalePartialIsForgotten: bytes of another file in front of the right ones
+// cost one check (§7.2).
+func TestStalePartialIsForgotten(t *testing.T) {
+	t.Parallel()
+	before, after := []byte("the old bytes under this name"), []byte("and the new ones, which are longer")
+	s := newServer(t)
+	file := &script{steps: []func(http.ResponseWriter, *http.Request){cut(before, 10), rangeStep(after), rangeStep(after)}}
+	s.handle("/f", file.ServeHTTP)
+	s.offer(map[string]any{"version": "1.5.0", "url": "https://404.capgo.app/no.zip", "manifest": []map[string]string{
+		{"file_name": "index.html", "file_hash": string(capstan.DigestOf(after)), "download_url": s.URL + "/f"},
+	}})
+	d := newDevice(t, s, "android@8.51.23")
+	launch(t, d)
+	for _, want := range []Outcome{Failed, Staged} {
+		if r, err := d.Check(t.Context()); err != nil || r.Outcome != want {
+			t.Errorf("outcome = %s (%s), want %s", r.Outcome, r.Detail, want)
+		}
+	}
+	if diff := cmp.Diff([]string{"", "bytes=10-", ""}, file.ranges); diff != "" {
+		t.Errorf("ranges (-want +got)\n%s", diff)
+	}
+}

@@ -360,3 +360,14 @@ func TestProgressOfAndroidIsReportedOncePerProcess(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
+
+func TestLongestOfTwoBlocksHolds(t *testing.T) {
+	t.Parallel()
+	d := newDevice(t, newServer(t), "android@8.51.23")
+	for _, s := range []string{"10", "100", "20"} {
+		d.tooMany(t.Context(), reply{status: 429, header: http.Header{"Retry-After": {s}}, body: []byte(`{"error":"x"}`)})
+	}
+	if got := d.State().Blocked.Sub(start); got != 100*time.Second {
+		t.Errorf("blocked for %s, want 100 s", got)
+	}
+}
