@@ -402,8 +402,9 @@ func CheckArchive(ctx context.Context, r io.ReaderAt, size int64, l manifest.Lim
 		return nil, err
 	}
 	var c Checked
+	expand := newExpander(l).expand
 	c.Manifest, err = a.Verify(ctx, func(path string, content native.Content) error {
-		found, err := native.Inspect(path, content, newExpander(l).expand)
+		found, err := native.Inspect(path, content, expand)
 		c.Findings = append(c.Findings, found...)
 		return err
 	})

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	andybalholm "github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/zstd"
@@ -18,17 +19,22 @@ import (
 )
 
 // expander opens archives inside a bundle for the native gate. One expander
-// serves one file of the bundle and everything in it, so that its budget holds
-// for all of that together.
+// serves a whole bundle, so that thousands of small bombs are bounded like one
+// large one. It is safe for concurrent use.
 type expander struct {
-	bytes   int64 // that may still be unpacked
-	entries int
+	bytes   atomic.Int64 // that may still be unpacked
+	entries atomic.Int64
 	memory  int64 // most that is held at once of one inner file
 }
 
+// newExpander allows twice what a bundle may hold: web builds carry a .gz and a
+// .br beside each file.
 func newExpander(l manifest.Limits) *expander {
 	l = l.Resolve()
-	return &expander{bytes: l.ExpandedBytes, entries: l.Files, memory: l.FileBytes}
+	x := &expander{memory: l.FileBytes}
+	x.bytes.Store(2 * l.ExpandedBytes)
+	x.entries.Store(2 * int64(l.Files))
+	return x
 }
 
 type visitor = func(name string, c native.Content) error
@@ -137,7 +143,7 @@ func (c *counted) Read(p []byte) (int, error) {
 
 // visit reads one inner file through its sample and shows it.
 func (x *expander) visit(visit visitor, name string, open func() (io.ReadCloser, error)) error {
-	if x.entries--; x.entries < 0 {
+	if x.entries.Add(-1) < 0 {
 		return native.ErrTooMuch
 	}
 	r, err := open()
@@ -146,11 +152,11 @@ func (x *expander) visit(visit visitor, name string, open func() (io.ReadCloser,
 	}
 	defer r.Close()
 	var ends sample
-	n, err := io.Copy(&ends, io.LimitReader(r, x.bytes+1))
+	n, err := io.Copy(&ends, io.LimitReader(r, max(0, x.bytes.Load())+1))
 	if err != nil {
 		return unopenable(err)
 	}
-	if x.bytes -= n; x.bytes < 0 {
+	if x.bytes.Add(-n) < 0 {
 		return native.ErrTooMuch
 	}
 	return visit(name, ends.content(func() (io.ReadCloser, error) {

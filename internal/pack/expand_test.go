@@ -151,7 +151,7 @@ func TestArchivesOfWebContentPass(t *testing.T) {
 func TestArchivesThatUnpackToTooMuchAreBlocked(t *testing.T) {
 	t.Parallel()
 	zeros := strings.Repeat("\x00", 1<<20)
-	small := manifest.Limits{ExpandedBytes: 1 << 19, FileBytes: 1 << 19, Files: 10}
+	small := manifest.Limits{ExpandedBytes: 1 << 18, FileBytes: 1 << 19, Files: 5}
 	for name, body := range map[string]string{
 		"gz": gzipped(zeros), "zip": zipped("a", zeros), "xz": xzed(zeros), "zst": zstded(zeros), "tar": tarred("a", zeros), "nested": zipped("a", gzipped(zeros)),
 		"many": zipped(strings.Split("1,,2,,3,,4,,5,,6,,7,,8,,9,,10,,11,", ",")...),
@@ -162,6 +162,23 @@ func TestArchivesThatUnpackToTooMuchAreBlocked(t *testing.T) {
 	}
 	if got := blockedRules(t, "x.br", brotlied(zeros), small); !slices.Equal(got, []string{"archive.too-much"}) {
 		t.Errorf("br: %v, want archive.too-much", got)
+	}
+}
+
+func TestManySmallBombsAreBoundedLikeOneLargeOne(t *testing.T) {
+	t.Parallel()
+	files, limits := with(), manifest.Limits{ExpandedBytes: 1 << 18}
+	for _, name := range []string{"1.png", "2.png", "3.png", "4.png"} {
+		files[name] = gzipped(strings.Repeat("\x00", 200<<10)) // any two of them fit
+	}
+	_, err := Folder(context.Background(), folder(t, files), Options{Limits: limits})
+	if e := wantCode(t, err, capstan.CodeNativeCode); !strings.Contains(e.Message, "archive.too-much") {
+		t.Errorf("the folder is refused for another reason: %s", e.Message)
+	}
+	b := zipOf(t, files)
+	_, err = CheckArchive(context.Background(), bytes.NewReader(b), int64(len(b)), limits)
+	if e := wantCode(t, err, capstan.CodeNativeCode); !strings.Contains(e.Message, "archive.too-much") {
+		t.Errorf("the archive is refused for another reason: %s", e.Message)
 	}
 }
 

@@ -28,6 +28,7 @@ type seen struct {
 func (s *Source) hash(ctx context.Context, entries []*entry) (seen, error) {
 	findings := make([][]native.Finding, len(entries))
 	var notify atomic.Bool
+	expand := newExpander(s.options.Limits).expand
 	group, ctx := errgroup.WithContext(ctx)
 	next := make(chan int)
 	group.Go(func() error {
@@ -43,7 +44,7 @@ func (s *Source) hash(ctx context.Context, entries []*entry) (seen, error) {
 	})
 	for range s.workers {
 		group.Go(func() error {
-			h := &hasher{source: s, piece: make([]byte, 256<<10), notify: &notify}
+			h := &hasher{source: s, piece: make([]byte, 256<<10), notify: &notify, expand: expand}
 			for i := range next {
 				found, err := h.file(ctx, entries[i])
 				if err != nil {
@@ -69,6 +70,7 @@ type hasher struct {
 	source *Source
 	piece  []byte
 	notify *atomic.Bool
+	expand native.Expand
 }
 
 func (h *hasher) file(ctx context.Context, e *entry) ([]native.Finding, error) {
@@ -84,7 +86,7 @@ func (h *hasher) file(ctx context.Context, e *entry) ([]native.Finding, error) {
 	if err := h.read(ctx, f, e, before.Size()); err != nil {
 		return nil, err
 	}
-	found, err := native.Inspect(e.path, sized{f, e.size}, newExpander(h.source.options.Limits).expand)
+	found, err := native.Inspect(e.path, sized{f, e.size}, h.expand)
 	if err != nil {
 		return nil, unreadable(e.path, err)
 	}
