@@ -33,23 +33,23 @@ type (
 		Encoding string `query:"encoding" required:"true" enum:"identity,br" doc:"form of the body"`
 		Blob     string `query:"blob" required:"true" doc:"SHA-256 of the body"`
 		Size     int64  `query:"size" required:"true" minimum:"0" doc:"bytes of the plain content"`
-		RawBody
+		Stream
 	}
 	putArchiveIn struct {
 		AppPath
 		Digest string `path:"digest" doc:"SHA-256 of the body"`
-		RawBody
+		Stream
 	}
 )
 
-// RawBody is a request body that is streamed and never held in memory.
-type RawBody struct {
+// Stream is a request body that is streamed and never held in memory.
+type Stream struct {
 	body   io.Reader
 	length int64 // -1: not said
 }
 
 // Resolve implements huma.Resolver.
-func (b *RawBody) Resolve(ctx huma.Context) []error {
+func (b *Stream) Resolve(ctx huma.Context) []error {
 	b.body, b.length = ctx.BodyReader(), -1
 	if n, err := strconv.ParseInt(ctx.Header("Content-Length"), 10, 64); err == nil && n >= 0 {
 		b.length = n
@@ -59,7 +59,7 @@ func (b *RawBody) Resolve(ctx huma.Context) []error {
 	return nil
 }
 
-func (b *RawBody) known() error {
+func (b *Stream) known() error {
 	if b.length < 0 {
 		return capstan.Errorf(capstan.CodeInvalid, "an upload must say its length").On("Content-Length")
 	}
