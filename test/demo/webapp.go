@@ -63,7 +63,7 @@ func fetch(ctx context.Context, version, folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	_, err = run(exec.CommandContext(ctx, "tar", "-xzf", packed, "-C", folder, "--strip-components=1", "--exclude=*.map"))
+	_, err = run(exec.CommandContext(ctx, "tar", "-xzf", packed, "-C", folder, "--strip-components=1", "--exclude=*.map", "--exclude=*es-bundle*"))
 	return err
 }
 
