@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -142,9 +143,7 @@ func (d *Device) ListChannels(ctx context.Context) (ChannelReply, error) {
 	address := d.opt.URLs.ChannelSelf
 	if u, err := url.Parse(address); err == nil && address != "" {
 		q := u.Query() // parameters are added to those of the configuration
-		for key, values := range info.query() {
-			q[key] = values
-		}
+		maps.Copy(q, info.query())
 		u.RawQuery = q.Encode()
 		address = u.String()
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -413,9 +414,9 @@ func (d *Device) current() Bundle { return d.bundle(d.saved.Current) }
 
 // named returns the newest record with the given version.
 func (d *Device) named(version string) (Bundle, bool) {
-	for i := len(d.saved.Bundles) - 1; i >= 0; i-- {
-		if d.saved.Bundles[i].Version == version {
-			return d.saved.Bundles[i], true
+	for _, v := range slices.Backward(d.saved.Bundles) {
+		if v.Version == version {
+			return v, true
 		}
 	}
 	return Bundle{}, false

@@ -1,9 +1,9 @@
 // Package sim is a virtual device: it asks, downloads, verifies, installs,
 // confirms or rolls back, and reports exactly as the Capgo live-update plugins
 // do, in virtual time. It knows the protocol text (device-clients.md) and
-// nothing of the server: it imports neither wire/capgo nor decide, and has its
-// own zip reader, brotli decoder and decryption, so that a slip on one side is
-// never mirrored on the other.
+// nothing of the server: it imports neither wire/capgo nor decide, has its own
+// zip reader and decryption, and calls a brotli library itself, so that a slip
+// on one side is never mirrored on the other.
 //
 // # What is modelled
 //

@@ -2,16 +2,13 @@ package sim
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
+	"github.com/capstan-ota/capstan/internal/golden"
 	"github.com/google/go-cmp/cmp"
 )
-
-var updateGolden = flag.Bool("update", false, "write golden files")
 
 // TestInfoObjects shows what every profile sends at its first check.
 func TestInfoObjects(t *testing.T) {
@@ -33,19 +30,7 @@ func TestInfoObjects(t *testing.T) {
 			fmt.Fprintf(&b, "%s\n  %s\n", p, info)
 		}
 	}
-	const name = "testdata/info.golden"
-	if *updateGolden {
-		if err := os.WriteFile(name, []byte(b.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(b.String(), "\n")); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
-	}
+	golden.CheckString(t, "info.golden", b.String())
 }
 
 func older(t *testing.T) []Profile {
