@@ -19,6 +19,7 @@ const (
 	CodeReleaseNotFound Code = "release_not_found"
 	CodeDeviceNotFound  Code = "device_not_found"
 	CodeNotFound        Code = "not_found"
+	CodeMethod          Code = "method_not_allowed"
 	CodeAppExists       Code = "app_exists"
 	CodeChannelExists   Code = "channel_exists"
 	CodeVersionExists   Code = "version_exists"
@@ -27,6 +28,7 @@ const (
 	CodeStale           Code = "stale"
 	CodeNoPrecondition  Code = "precondition_required"
 	CodeTooLarge        Code = "too_large"
+	CodeTooSlow         Code = "too_slow"
 	CodeDigestMismatch  Code = "digest_mismatch"
 	CodeBlobMissing     Code = "blob_missing"
 	CodeArchiveUnsafe   Code = "archive_unsafe"
@@ -84,6 +86,7 @@ var Codes = []CodeEntry{
 	{CodeReleaseNotFound, 404, ExitNotFound, "The app has no release with this number.", "See `capstan channel show`."},
 	{CodeDeviceNotFound, 404, ExitNotFound, "No device with this id or custom id has asked for this app.", "See `capstan device list`; a device appears at its first check."},
 	{CodeNotFound, 404, ExitNotFound, "Nothing is at this address.", "Check the path against the API reference."},
+	{CodeMethod, 405, ExitUsage, "This address takes other methods than the one that was used.", "The header Allow lists them."},
 	{CodeAppExists, 409, ExitConflict, "An app with this id exists already.", "Use it, or choose another id."},
 	{CodeChannelExists, 409, ExitConflict, "A channel with this name exists already.", "Change it with `capstan channel set`."},
 	{CodeVersionExists, 409, ExitConflict, "A bundle with this version exists and holds other content; the message lists the files that differ.", "Upload under a new version, for example with `--auto-bump`."},
@@ -92,6 +95,7 @@ var Codes = []CodeEntry{
 	{CodeStale, 412, ExitConflict, "Somebody else changed this since you read it; the answer carries the current number.", "Look at it again and repeat the command."},
 	{CodeNoPrecondition, 428, ExitUsage, "This change needs an If-Match header with the number that you last read.", "Send `If-Match: \"<number>\"`."},
 	{CodeTooLarge, 413, ExitRefused, "A body, file, archive or count is above its limit.", "The message names the limit; see docs/limits.md."},
+	{CodeTooSlow, 408, ExitUnreached, "The body of a request did not arrive in time.", "Run the command again on a better connection: what arrived whole is not sent twice."},
 	{CodeDigestMismatch, 422, ExitRefused, "The bytes that arrived are not the bytes that were announced.", "Run the command again: what arrived whole is not sent twice."},
 	{CodeBlobMissing, 409, ExitConflict, "The bundle names bytes that the server does not have.", "Run the upload again: it sends what is missing."},
 	{CodeArchiveUnsafe, 422, ExitRefused, "The archive is not in the canonical form, so two readers could see two different contents.", "Upload with `capstan bundle upload`, which writes the canonical form."},
