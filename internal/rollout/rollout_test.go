@@ -90,7 +90,7 @@ func anyDevice(t *rapid.T) (id capstan.DeviceID) {
 	return id
 }
 
-func TestShareIsMonotonicAndStable(t *testing.T) {
+func TestShareIsMonotonic(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		id, salt := anyDevice(t), rapid.String().Draw(t, "salt")
@@ -98,9 +98,6 @@ func TestShareIsMonotonicAndStable(t *testing.T) {
 		high := rapid.IntRange(low, capstan.ShareAll).Draw(t, "high")
 		if In(salt, id, low) && !In(salt, id, high) {
 			t.Fatalf("inside %d but outside %d", low, high)
-		}
-		if In(salt, id, low) != In(salt, id, low) {
-			t.Fatal("two answers for one device")
 		}
 		if In(salt, id, 0) || !In(salt, id, capstan.ShareAll) {
 			t.Fatal("0 must reach nobody and 10 000 everybody")

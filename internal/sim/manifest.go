@@ -30,7 +30,6 @@ type job struct {
 	target string // path in the bundle
 	brotli bool
 	hash   string // of the final content, hex, decrypted
-	stats  []event
 	err    error
 }
 

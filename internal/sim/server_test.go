@@ -211,7 +211,7 @@ func (s *testServer) events(single bool) []string {
 	list := []string{}
 	for i, e := range s.stats {
 		action := e["action"].(string)
-		if s.single[i] != single || strings.HasPrefix(action, "download_") && strings.Trim(action, "download_0123456789") == "" {
+		if s.single[i] != single || strings.HasPrefix(action, "download_") && strings.Trim(action, "downla_0123456789") == "" {
 			continue
 		}
 		version, ok := e["version_name"].(string)
