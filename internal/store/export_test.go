@@ -14,6 +14,9 @@ type Query struct {
 	Name string
 	SQL  string
 	Args []any
+	// Index is the one that the plan must use, where the primary key or a
+	// shorter index would also do, slowly.
+	Index string
 }
 
 // HotQueries are those that run per request, per batch or per publish. Not
@@ -23,43 +26,44 @@ func HotQueries() []Query {
 	id := make([]byte, 16)
 	in := func(text string, first int) string { return fmt.Sprintf(text, placeholders(first, 3)) }
 	return []Query{
-		{"app", appSQL, []any{"a"}},
-		{"apps", appsSQL, []any{"o", "", 10}},
-		{"channel", channelSQL, []any{"a", "c"}},
-		{"channels", channelsSQL, []any{"a"}},
-		{"bundle", bundleSQL, []any{"a", "1.0.0"}},
-		{"bundle by id", bundleByIDSQL, []any{"a", "b"}},
-		{"bundles", bundlesSQL, []any{"a", "~", 10}},
-		{"bundles in a state", bundlesInSQL, []any{"a", "~", "ready", 10}},
-		{"ready bundles", readyBundlesSQL, []any{"a"}},
-		{"bundles by ids", in(nativeMinSQL, 1), []any{"a", "b", "c"}},
-		{"files", filesSQL, []any{"b"}},
-		{"files of bundles", in(filesInSQL, 1), []any{"a", "b", "c"}},
-		{"release", releaseSQL, []any{"a", 1}},
-		{"releases of app", appReleasesSQL, []any{"a", 1, 10}},
-		{"releases of channel", releasesSQL, []any{"a", "c", 1, 10}},
-		{"ended releases", releasesEndSQL, []any{"a", "c", 1}},
-		{"lost blobs", lostBlobsSQL, []any{"b"}},
-		{"changes", changesSQL, []any{1, 10}},
-		{"token", tokenSQL, []any{"t"}},
-		{"tokens", tokensSQL, []any{"o"}},
-		{"pin", pinSQL, []any{"a", id, "self"}},
-		{"pins of app", appPinsSQL, []any{"a"}},
-		{"oldest self-set pins", oldestPinsSQL, []any{"a", 5}},
-		{"device", deviceSQL, []any{"a", id}},
-		{"device by custom id", deviceByCustomSQL, []any{"a", "c"}},
-		{"devices", devicesSQL, []any{"a", 20000, id, 10}},
-		{"devices on a channel name", onChannelSQL, []any{"a", "c"}},
-		{"words", in(wordsSQL, 2), []any{"a", id, id, id}},
-		{"apps by ids", in(appsInSQL, 1), []any{"a", "b", "c"}},
-		{"offered release", offeredReleaseSQL, []any{"a", id, "1.0.0"}},
-		{"failures", failuresSQL, []any{"a", id}},
-		{"contents", in(contentsSQL, 2), []any{"o", "a", "b", "c"}},
-		{"lock blobs", in(lockBlobsSQL, 1), []any{"a", "b", "c"}},
-		{"lease blobs", in(leaseSQL, 2), []any{1, "a", "b", "c"}},
-		{"mark blobs", in(markDeletingSQL, 3), []any{1, 1, "a", "b", "c"}},
-		{"deleting blobs", deletingSQL, nil},
-		{"forget contents", in(forgetOfSQL, 1), []any{"a", "b", "c"}},
+		{"app", appSQL, []any{"a"}, ""},
+		{"apps", appsSQL, []any{"o", "", 10}, "app_org"},
+		{"channel", channelSQL, []any{"a", "c"}, ""},
+		{"channels", channelsSQL, []any{"a"}, ""},
+		{"bundle", bundleSQL, []any{"a", "1.0.0"}, ""},
+		{"bundle by id", bundleByIDSQL, []any{"a", "b"}, ""},
+		{"bundles", bundlesSQL, []any{"a", "~", 10}, "bundle_newest"},
+		{"bundles in a state", bundlesInSQL, []any{"a", "~", "ready", 10}, ""},
+		{"ready bundles", readyBundlesSQL, []any{"a"}, ""},
+		{"bundles by ids", in(nativeMinSQL, 1), []any{"a", "b", "c"}, ""},
+		{"files", filesSQL, []any{"b"}, ""},
+		{"files of bundles", in(filesInSQL, 1), []any{"a", "b", "c"}, ""},
+		{"release", releaseSQL, []any{"a", 1}, ""},
+		{"releases of app", appReleasesSQL, []any{"a", 1, 10}, ""},
+		{"releases of channel", releasesSQL, []any{"a", "c", 1, 10}, "release_newest"},
+		{"ended releases", releasesEndSQL, []any{"a", "c", 1}, "release_ended"},
+		{"lost blobs", lostBlobsSQL, []any{"b"}, ""},
+		{"changes", changesSQL, []any{1, 10}, ""},
+		{"changes of an app", appChangesSQL, []any{"o", "a", 1, 10}, ""},
+		{"token", tokenSQL, []any{"t"}, ""},
+		{"tokens", tokensSQL, []any{"o"}, "token_org"},
+		{"pin", pinSQL, []any{"a", id, "self"}, ""},
+		{"pins of app", appPinsSQL, []any{"a"}, ""},
+		{"oldest self-set pins", oldestPinsSQL, []any{"a", 5}, "pin_self_oldest"},
+		{"device", deviceSQL, []any{"a", id}, ""},
+		{"device by custom id", deviceByCustomSQL, []any{"a", "c"}, "device_custom"},
+		{"devices", devicesSQL, []any{"a", 20000, id, 10}, "device_recent"},
+		{"devices on a channel name", onChannelSQL, []any{"a", "c"}, "device_channel"},
+		{"words", in(wordsSQL, 2), []any{"a", id, id, id}, ""},
+		{"apps by ids", in(appsInSQL, 1), []any{"a", "b", "c"}, ""},
+		{"offered release", offeredReleaseSQL, []any{"a", id, "1.0.0"}, ""},
+		{"failures", failuresSQL, []any{"a", id}, ""},
+		{"contents", in(contentsSQL, 2), []any{"o", "a", "b", "c"}, ""},
+		{"lock blobs", in(lockBlobsSQL, 1), []any{"a", "b", "c"}, ""},
+		{"lease blobs", in(leaseSQL, 2), []any{1, "a", "b", "c"}, ""},
+		{"mark blobs", in(markDeletingSQL, 3), []any{1, 1, "a", "b", "c"}, "bundle_file_blob"},
+		{"deleting blobs", deletingSQL, nil, "blob_deleting"},
+		{"forget contents", in(forgetOfSQL, 1), []any{"a", "b", "c"}, "content_blob"},
 	}
 }
 
@@ -140,4 +144,23 @@ func (db *DB) Blocked(ctx context.Context) (blocked bool, err error) {
 	err = db.reader.QueryRowContext(ctx, `SELECT COUNT(*) > 0 FROM pg_stat_activity
 		WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&blocked)
 	return blocked, err
+}
+
+// Settings returns SQLite's settings of the writer and of an event file.
+func (db *DB) Settings(ctx context.Context, name string) (values []string, err error) {
+	l := db.log.(*dayFiles)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f, err := l.writer(ctx, 1)
+	if err != nil {
+		return nil, err
+	}
+	for _, pool := range []*sql.DB{db.writer, f.pool} {
+		var value string
+		if err := pool.QueryRowContext(ctx, "PRAGMA "+name).Scan(&value); err != nil {
+			return nil, err
+		}
+		values = append(values, value)
+	}
+	return values, nil
 }

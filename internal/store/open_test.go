@@ -247,3 +247,17 @@ func TestFullDiskOfPostgresIsSaid(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestSQLiteIsDurableAtCommit(t *testing.T) {
+	t.Parallel()
+	db := storetest.SQLite(t)
+	for name, want := range map[string]string{
+		"synchronous": "2", "journal_mode": "wal", "wal_autocheckpoint": "16384", "foreign_keys": "1", "busy_timeout": "10000",
+	} {
+		got, err := db.Settings(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		diff(t, name+" of the database and of an event file", []string{want, want}, got)
+	}
+}

@@ -174,19 +174,32 @@ func readNumber(ctx context.Context, q querier) (n int64, err error) {
 	return n, q.QueryRowContext(ctx, `SELECT n FROM counter WHERE id = 1`).Scan(&n)
 }
 
-const changesSQL = `SELECT number, app, at, actor, noun, id, before, after
-	FROM change WHERE number > $1 ORDER BY number LIMIT $2`
+const (
+	changeColumns = `number, app, at, actor, noun, id, before, after`
+	changesSQL    = `SELECT ` + changeColumns + ` FROM change WHERE number > $1 ORDER BY number LIMIT $2`
+	appChangesSQL = `SELECT ` + changeColumns + ` FROM change
+		WHERE org = $1 AND app = $2 AND number > $3 ORDER BY number LIMIT $4`
+)
+
+func scanChange(s scanner) (c capstan.Change, err error) {
+	var at int64
+	err = s.Scan(&c.Number, &c.App, &at, &c.Actor, &c.Noun, &c.ID, &c.Before, &c.After)
+	c.At = fromMS(at)
+	return c, err
+}
 
 // Changes returns the changes with a number above after, in number order, at
 // most n (0: 100, at most 1 000).
 func (db *DB) Changes(ctx context.Context, after int64, n int) ([]capstan.Change, error) {
-	list, err := collect(ctx, db.reader, func(s scanner) (c capstan.Change, err error) {
-		var at int64
-		err = s.Scan(&c.Number, &c.App, &at, &c.Actor, &c.Noun, &c.ID, &c.Before, &c.After)
-		c.At = fromMS(at)
-		return c, err
-	}, changesSQL, after, limit(n))
+	list, err := collect(ctx, db.reader, scanChange, changesSQL, after, limit(n))
 	return list, db.fail("read changes", err)
+}
+
+// AppChanges is [DB.Changes] of one app. An id that was deleted may come to
+// belong to another organisation: each sees only its own changes.
+func (db *DB) AppChanges(ctx context.Context, org, app string, after int64, n int) ([]capstan.Change, error) {
+	list, err := collect(ctx, db.reader, scanChange, appChangesSQL, org, app, after, limit(n))
+	return list, db.fail("read changes of "+app, err)
 }
 
 // notFound replaces "no row" by an error that people see.

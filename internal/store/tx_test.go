@@ -202,6 +202,40 @@ func TestChangesArePaged(t *testing.T) {
 	})
 }
 
+func TestChangesOfAnAppAreItsOwn(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		const taken = "com.example.taken"
+		makeApp(t, db, taken)                                                                                  // 1
+		makeApp(t, db, app)                                                                                    // 2
+		write(t, db, func(tx *store.Tx) error { return tx.DeleteApp(taken) })                                  // 3
+		write(t, db, func(tx *store.Tx) error { return tx.CreateApp(capstan.App{ID: taken, Org: "another"}) }) // 4
+		for _, tt := range []struct {
+			org, app string
+			after    int64
+			n        int
+			want     []int64
+		}{
+			{capstan.DefaultOrg, taken, 0, 0, []int64{1, 3}},
+			{capstan.DefaultOrg, taken, 0, 1, []int64{1}},
+			{capstan.DefaultOrg, taken, 1, 0, []int64{3}},
+			{"another", taken, 0, 0, []int64{4}},
+			{capstan.DefaultOrg, app, 0, 0, []int64{2}},
+			{capstan.DefaultOrg, "com.example.none", 0, 0, nil},
+		} {
+			list, err := db.AppChanges(t.Context(), tt.org, tt.app, tt.after, tt.n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []int64
+			for _, c := range list {
+				got = append(got, c.Number)
+			}
+			diff(t, tt.org+" "+tt.app, tt.want, got)
+		}
+	})
+}
+
 func TestFailedWriteLeavesNothing(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T, db *store.DB) {

@@ -19,6 +19,7 @@ CREATE TABLE change (
     before TEXT   NOT NULL,
     after  TEXT   NOT NULL
 );
+CREATE INDEX change_app ON change (org, app, number);
 
 CREATE TABLE app (
     id              TEXT    NOT NULL PRIMARY KEY,
