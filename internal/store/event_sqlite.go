@@ -31,6 +31,7 @@ type dayFiles struct {
 	mu      sync.Mutex // guards open, and is the order of writers
 	open    []*dayFile // least recently used first
 	reading sync.Mutex // one reader at a time
+	closed  bool
 }
 
 type dayFile struct {
@@ -86,6 +87,9 @@ func parseDay(name string) (int64, bool) {
 func (l *dayFiles) append(ctx context.Context, events []capstan.Event) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed { // opening the day's file again would leave it open
+		return sql.ErrConnDone
+	}
 	f, err := l.writer(ctx, eventDay(events))
 	if err != nil {
 		return err
@@ -196,6 +200,6 @@ func (l *dayFiles) close() error {
 	for _, f := range l.open {
 		errs = append(errs, f.pool.Close())
 	}
-	l.open = nil
+	l.open, l.closed = nil, true
 	return errors.Join(errs...)
 }
