@@ -21,9 +21,14 @@ const deviceColumns = `d.app, d.device, d.platform, d.custom_id, d.native_versio
 const (
 	deviceFrom = ` FROM device d JOIN seen s ON s.app = d.app AND s.device = d.device `
 
-	deviceSQL         = `SELECT ` + deviceColumns + deviceFrom + `WHERE d.app = $1 AND d.device = $2`
-	deviceByCustomSQL = `SELECT ` + deviceColumns + deviceFrom +
-		`WHERE d.app = $1 AND d.custom_id = $2 AND d.custom_id <> '' ORDER BY s.at DESC, d.device LIMIT 1`
+	deviceSQL = `SELECT ` + deviceColumns + deviceFrom + `WHERE d.app = $1 AND d.device = $2`
+	// The inner LIMIT bounds the work for a custom id that every device has, and
+	// keeps SQLite from joining first, by which it would walk all of the app.
+	deviceByCustomSQL = `SELECT ` + deviceColumns + ` FROM (SELECT app, device FROM device
+			WHERE app = $1 AND custom_id = $2 AND custom_id <> '' LIMIT 1000) n
+		JOIN device d ON d.app = n.app AND d.device = n.device
+		JOIN seen s ON s.app = n.app AND s.device = n.device
+		ORDER BY s.at DESC, d.device LIMIT 1`
 	devicesSQL = `SELECT ` + deviceColumns + deviceFrom +
 		`WHERE d.app = $1 AND (d.last_day, d.device) < ($2, $3) ORDER BY d.last_day DESC, d.device DESC LIMIT $4`
 	onChannelSQL = `SELECT COUNT(*) FROM device WHERE app = $1 AND channel = $2 AND channel <> ''`

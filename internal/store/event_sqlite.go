@@ -31,7 +31,7 @@ type dayFiles struct {
 	mu      sync.Mutex // guards open, and is the order of writers
 	open    []*dayFile // least recently used first
 	reading sync.Mutex // one reader at a time
-	closed  bool
+	closed  bool       // guarded by mu
 }
 
 type dayFile struct {
