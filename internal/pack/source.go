@@ -180,19 +180,25 @@ func (s *Source) Open(path string) (io.ReadCloser, error) {
 		f.Close()
 		return nil, changed(e.path, "has another size or time")
 	}
-	return &verified{File: f, entry: e, sum: sha256.New(), left: e.size}, nil
+	return &verified{file: f, entry: e, sum: sha256.New(), left: e.size}, nil
 }
 
-// verified reads a file that must still be what it was when it was hashed.
+// verified reads a file that must still be what it was when it was hashed. The
+// file is not embedded: by WriteTo, or by sendfile through SyscallConn, its
+// bytes would be copied past the check.
 type verified struct {
-	*os.File
+	file  *os.File
 	entry *entry
 	sum   hash.Hash
 	left  int64
 }
 
+// Close implements io.Closer.
+func (v *verified) Close() error { return v.file.Close() }
+
+// Read implements io.Reader.
 func (v *verified) Read(p []byte) (int, error) {
-	n, err := v.File.Read(p)
+	n, err := v.file.Read(p)
 	v.sum.Write(p[:n])
 	v.left -= int64(n)
 	switch {
@@ -204,11 +210,6 @@ func (v *verified) Read(p []byte) (int, error) {
 		return 0, changed(v.entry.path, "has other content")
 	}
 	return n, err
-}
-
-// WriteTo hides the one of [os.File], which would go past Read.
-func (v *verified) WriteTo(w io.Writer) (int64, error) {
-	return io.Copy(w, struct{ io.Reader }{v})
 }
 
 func changed(path, how string) error {

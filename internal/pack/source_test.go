@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -427,5 +428,37 @@ func TestCancellingStopsTheWork(t *testing.T) {
 	send := func(context.Context, *Stored) error { return nil }
 	if err := s.EncodeAll(ctx, s.Contents(), 2, send); err != context.Canceled {
 		t.Errorf("EncodeAll = %v", err)
+	}
+}
+
+// net/http sends a body that looks like a file by sendfile, past its Read.
+func TestOpenedFileCannotBeCopiedPastTheCheck(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, content := range map[string]string{"index.html": "<html>", "app.js": "notifyAppReady()"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := Folder(t.Context(), dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	r, err := s.Open("app.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, ok := r.(io.WriterTo); ok {
+		t.Error("the reader has a WriteTo")
+	}
+	if _, ok := r.(io.Seeker); ok {
+		t.Error("the reader has a Seek")
+	}
+	if _, ok := r.(interface {
+		SyscallConn() (syscall.RawConn, error)
+	}); ok {
+		t.Error("the reader has a SyscallConn")
 	}
 }
