@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/capstan-ota/capstan"
@@ -27,6 +28,8 @@ func Main() int {
 // Run runs one command in w and returns its exit code.
 func Run(ctx context.Context, w World, args []string) int {
 	s := newSession(w)
+	// Also for errors that stop the parser before it comes to the flag.
+	s.json = slices.Contains(args, "--json")
 	root := newRoot(s)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)

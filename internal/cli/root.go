@@ -82,7 +82,7 @@ func group(use, short string, below ...*cobra.Command) *cobra.Command {
 }
 
 func (s *session) globalFlags(f *pflag.FlagSet) {
-	f.BoolVar(&s.json, "json", false, "print the result as one JSON document")
+	f.BoolVar(&s.json, "json", s.json, "print the result as one JSON document")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "no progress and no notes")
 	f.StringVar(&s.serverFlag, "server", "", "address of the server, such as https://updates.example.com")
 	f.StringVar(&s.tokenFile, "token-file", "", "file that holds the token, readable by its owner alone")
