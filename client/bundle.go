@@ -145,7 +145,8 @@ func (c *Client) MissingContents(ctx context.Context, app string, contents []Con
 }
 
 // PutContent sends one plain content in its stored form: body has size bytes,
-// whose digest is blob, and decodes to want.
+// whose digest is blob, and decodes to want. A body that is an io.Closer is
+// closed.
 func (c *Client) PutContent(ctx context.Context, app string, want Content, encoding capstan.Encoding, blob capstan.Digest, size int64, body io.Reader) error {
 	q := url.Values{
 		"encoding": {string(encoding)}, "blob": {string(blob)}, "size": {strconv.FormatInt(want.Size, 10)},
@@ -155,7 +156,8 @@ func (c *Client) PutContent(ctx context.Context, app string, want Content, encod
 	}, nil)
 }
 
-// PutArchive sends the canonical zip of a bundle.
+// PutArchive sends the canonical zip of a bundle. A body that is an io.Closer
+// is closed.
 func (c *Client) PutArchive(ctx context.Context, app string, digest capstan.Digest, size int64, body io.Reader) error {
 	return c.call(ctx, request{
 		method: http.MethodPut, path: []string{"apps", app, "archives", string(digest)}, body: body, size: size,

@@ -38,7 +38,7 @@ type Options struct {
 }
 
 // New returns a client of the server at the given origin, such as
-// https://updates.example.com. The token may be empty for Health.
+// https://updates.example.com. Every call needs a token.
 func New(server, token string, o Options) (*Client, error) {
 	u, err := url.Parse(strings.TrimSuffix(server, "/"))
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
@@ -83,20 +83,34 @@ type request struct {
 	in      any
 	body    io.Reader
 	size    int64 // of body
-	accept  string
 }
+
+// escape makes one element of a path. "." and ".." would be taken for steps.
+func escape(element string) string {
+	if element == "." || element == ".." {
+		return strings.ReplaceAll(element, ".", "%2E")
+	}
+	return url.PathEscape(element)
+}
+
+// askFirst is the size of a body from which the server is asked whether it
+// wants it: below, sending is cheaper than the round trip.
+const askFirst = 256 << 10
 
 func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	u := *c.base
 	escaped := make([]string, len(r.path))
 	for i, p := range r.path {
-		escaped[i] = url.PathEscape(p)
+		escaped[i] = escape(p)
 	}
 	u.RawPath = c.base.EscapedPath() + "/v1/" + strings.Join(escaped, "/")
 	u.Path = c.base.Path + "/v1/" + strings.Join(r.path, "/")
 	u.RawQuery = r.query.Encode()
 
 	body := r.body
+	if body != nil && r.size == 0 {
+		body = http.NoBody // else the length of an empty body is taken for unknown
+	}
 	if r.in != nil {
 		b, err := json.Marshal(r.in)
 		if err != nil {
@@ -118,6 +132,9 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	case r.body != nil:
 		req.Header.Set("Content-Type", "application/octet-stream")
 		req.ContentLength = r.size
+		if r.size >= askFirst {
+			req.Header.Set("Expect", "100-continue")
+		}
 	}
 	if r.ifMatch != 0 {
 		req.Header.Set("If-Match", `"`+strconv.FormatInt(r.ifMatch, 10)+`"`)
@@ -171,13 +188,12 @@ func (c *Client) call(ctx context.Context, r request, out any) error {
 		return err
 	}
 	defer resp.Body.Close()
-	if out == nil {
-		_, err = io.Copy(io.Discard, resp.Body)
-		return err
-	}
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return capstan.Errorf(capstan.CodeUnreachable, "the answer of %s broke off: %w", c.base.Host, err)
+	}
+	if out == nil {
+		return nil
 	}
 	if err := json.Unmarshal(b, out); err != nil {
 		return capstan.Errorf(capstan.CodeInternal, "%s sent an answer that cannot be read: %w", c.base.Host, err)

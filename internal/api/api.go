@@ -16,6 +16,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -69,21 +70,24 @@ func New(d Deps) http.Handler {
 	a := &api{d}
 	mux := http.NewServeMux()
 	a.register(humago.New(mux, a.config()))
+	// huma would make the description at the first request, without a lock.
+	description := sync.OnceValues(OpenAPI)
+	mux.HandleFunc("GET "+OpenAPIPath, func(w http.ResponseWriter, r *http.Request) {
+		b, err := description()
+		if err != nil {
+			a.sendProblem(w, r, fmt.Errorf("describe the API: %w", err))
+			return
+		}
+		w.Header().Set("Content-Type", "application/openapi+json")
+		_, _ = w.Write(b) // a caller that went away needs no answer
+	})
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) { a.notFound(mux, w, r) })
 	return a.guard(mux)
 }
 
-// OpenAPI returns the description of the API as JSON.
-func OpenAPI() ([]byte, error) {
-	a := &api{}
-	h := humago.New(http.NewServeMux(), a.config())
-	a.register(h)
-	return h.OpenAPI().MarshalJSON()
-}
-
 func (a *api) config() huma.Config {
 	c := huma.DefaultConfig("Capstan", "1")
-	c.OpenAPIPath, c.DocsPath, c.SchemasPath = strings.TrimSuffix(OpenAPIPath, ".json"), "", ""
+	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", ""
 	c.CreateHooks = nil // no $schema links in answers
 	c.Info.Description = "Live updates for Capacitor and Electron apps. Every call needs `Authorization: Bearer capstan_…`. " +
 		"Errors are problem+json with a code of docs/errors.md. Objects carry a number, their ETag; a change names it in If-Match."
@@ -97,7 +101,7 @@ func (a *api) config() huma.Config {
 func operation(id, method, path, summary string) huma.Operation {
 	return huma.Operation{
 		OperationID: id, Method: method, Path: "/v1" + path, Summary: summary,
-		MaxBodyBytes: 1 << 20, BodyReadTimeout: time.Minute, SkipValidateParams: false,
+		MaxBodyBytes: 1 << 20, BodyReadTimeout: time.Minute,
 	}
 }
 
@@ -130,62 +134,90 @@ func (a *api) guard(next http.Handler) http.Handler {
 		id := a.NewRequestID()
 		w.Header().Set("X-Request-Id", id)
 		w.Header().Set("Cache-Control", "no-store")
-		ctx := context.WithValue(r.Context(), requestKey, id)
+		r = r.WithContext(context.WithValue(r.Context(), requestKey, id))
+		sent := &sentWriter{ResponseWriter: w}
 		defer func() {
 			if p := recover(); p != nil {
-				if e, ok := p.(error); ok && errors.Is(e, http.ErrAbortHandler) {
-					panic(p)
-				}
-				a.Log.Error("panic", "request", id, "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
-				writeProblem(w, problemOf(fmt.Errorf("panic: %v", p), id))
+				a.panicked(sent, r, p)
 			}
 		}()
 		if r.URL.Path != OpenAPIPath {
-			text, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-			if !ok {
-				a.unauthorized(w, id, capstan.Errorf(capstan.CodeUnauthorized, "the request has no token").
-					Hint("capstan login, or send the header Authorization: Bearer capstan_…"))
-				return
-			}
-			p, err := a.Auth.Authenticate(ctx, strings.TrimSpace(text))
+			p, err := a.authenticate(r)
 			if err != nil {
-				a.unauthorized(w, id, err)
+				a.sendProblem(sent, r, err)
 				return
 			}
-			ctx = context.WithValue(ctx, principalKey, p)
+			r = r.WithContext(context.WithValue(r.Context(), principalKey, p))
 		}
-		next.ServeHTTP(w, r.WithContext(ctx))
+		next.ServeHTTP(sent, r)
 	})
 }
 
-func (a *api) unauthorized(w http.ResponseWriter, id string, err error) {
-	p := problemOf(err, id)
-	if p.Status == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="capstan"`)
+// authenticate reads the token of a request. The scheme has no case (RFC 9110
+// §11.1).
+func (a *api) authenticate(r *http.Request) (auth.Principal, error) {
+	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return auth.Principal{}, capstan.Errorf(capstan.CodeUnauthorized, "the request has no token").
+			Hint("capstan login, or send the header Authorization: Bearer capstan_…")
 	}
-	if p.Code == capstan.CodeInternal {
-		a.Log.Error("cannot authenticate", "request", id, "error", err)
+	return a.Auth.Authenticate(r.Context(), strings.TrimSpace(text))
+}
+
+// sentWriter knows whether an answer has begun, and whether its reader went
+// away.
+type sentWriter struct {
+	http.ResponseWriter
+	begun, gone bool
+}
+
+func (w *sentWriter) WriteHeader(status int) {
+	w.begun = true
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *sentWriter) Write(b []byte) (int, error) {
+	w.begun = true
+	n, err := w.ResponseWriter.Write(b)
+	w.gone = w.gone || err != nil
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (w *sentWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// panicked answers after a panic. When an answer has begun, cutting the
+// connection is the only way left to say that it is not whole.
+func (a *api) panicked(w *sentWriter, r *http.Request, p any) {
+	e, ok := p.(error)
+	if ok && errors.Is(e, http.ErrAbortHandler) || w.gone { // huma panics when it cannot write
+		panic(http.ErrAbortHandler)
 	}
-	writeProblem(w, p)
+	id := requestID(r.Context())
+	a.Log.ErrorContext(r.Context(), "panic", "request", id, "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+	if w.begun {
+		panic(http.ErrAbortHandler)
+	}
+	writeProblem(w, problemOf(fmt.Errorf("panic: %v", p), id))
 }
 
 // notFound answers what no route takes, and says so when another method would
 // be taken.
 func (a *api) notFound(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
 	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		other := r.Clone(r.Context())
 		other.Method = method
 		if _, pattern := mux.Handler(other); pattern != "/v1/" && pattern != "" {
 			allowed = append(allowed, method)
 		}
 	}
-	p := problemOf(capstan.Errorf(capstan.CodeNotFound, "there is nothing at %s", r.URL.Path).Hint("see "+OpenAPIPath), requestID(r.Context()))
-	if len(allowed) > 0 {
-		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		p.Status, p.Detail = http.StatusMethodNotAllowed, fmt.Sprintf("%s takes %s, not %s", r.URL.Path, strings.Join(allowed, ", "), r.Method)
+	err := capstan.Errorf(capstan.CodeNotFound, "there is nothing at %.200s", r.URL.Path).Hint("see " + OpenAPIPath)
+	if methods := strings.Join(allowed, ", "); methods != "" {
+		w.Header().Set("Allow", methods)
+		err = capstan.Errorf(capstan.CodeMethod, "%.200s takes %s, not %s", r.URL.Path, methods, r.Method)
 	}
-	writeProblem(w, p)
+	a.sendProblem(w, r, err)
 }
 
 func requestID(ctx context.Context) string {
@@ -193,26 +225,34 @@ func requestID(ctx context.Context) string {
 	return id
 }
 
-// fail turns an error into the answer, and logs what only the log may know.
-func (a *api) fail(ctx context.Context, err error) error {
+// fail turns an error into the answer, and logs what is the server's fault.
+func (a *api) fail(ctx context.Context, err error) *problem {
 	p := problemOf(err, requestID(ctx))
-	if p.Code == capstan.CodeInternal && ctx.Err() == nil {
-		a.Log.ErrorContext(ctx, "request failed", "request", p.Request, "error", err)
+	if p.Status >= http.StatusInternalServerError && ctx.Err() == nil {
+		a.Log.ErrorContext(ctx, "request failed", "request", p.Request, "code", p.Code, "error", err)
 	}
 	return p
+}
+
+// sendProblem is fail for what does not go through huma.
+func (a *api) sendProblem(w http.ResponseWriter, r *http.Request, err error) {
+	writeProblem(w, a.fail(r.Context(), err))
 }
 
 // etag is the number of an object as a header.
 func etag(number int64) string { return `"` + strconv.FormatInt(number, 10) + `"` }
 
-// ifMatch reads the precondition of a change.
+// ifMatch reads the precondition of a change. Proxies that compress make an
+// ETag weak on its way out, so a weak one is taken back.
 func ifMatch(header string) (int64, error) {
 	if header == "" {
 		return 0, capstan.Errorf(capstan.CodeNoPrecondition, "this change needs an If-Match header").On("If-Match").
 			Hint(`read the object and send its ETag: If-Match: "<number>"`)
 	}
-	n, err := strconv.ParseInt(strings.Trim(strings.TrimPrefix(header, "W/"), `"`), 10, 64)
-	if err != nil || n <= 0 {
+	text, open := strings.CutPrefix(strings.TrimPrefix(header, "W/"), `"`)
+	text, closed := strings.CutSuffix(text, `"`)
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n <= 0 || !open || !closed {
 		return 0, capstan.Errorf(capstan.CodeInvalid, "If-Match %.40q is not a number in quotes", header).On("If-Match")
 	}
 	return n, nil
@@ -222,4 +262,13 @@ func ifMatch(header string) (int64, error) {
 type Page struct {
 	After string `query:"after" maxLength:"200" doc:"next of the page before"`
 	Limit int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
+}
+
+// cut takes the page out of a list that was read one longer, and says whether
+// more follows.
+func cut[T any](list []T, limit int) (page []T, more bool) {
+	if len(list) > limit {
+		return list[:limit], true
+	}
+	return list, false
 }

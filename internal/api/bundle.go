@@ -42,8 +42,9 @@ type (
 		Body client.NewBundle
 	}
 	registeredOut struct {
-		ETag string `header:"ETag"`
-		Body client.Registered
+		Status int
+		ETag   string `header:"ETag"`
+		Body   client.Registered
 	}
 	deleteBundleIn struct {
 		BundlePath
@@ -72,7 +73,18 @@ func (a *api) registerBundles(h huma.API) {
 	huma.Register(h, operation("delete-bundle", http.MethodDelete, bundle, "Give the bytes of a bundle up"), a.deleteBundle)
 	huma.Register(h, operation("list-files", http.MethodGet, bundle+"/files", "List the files of a bundle"), a.listFiles)
 	huma.Register(h, operation("diff-bundle", http.MethodGet, bundle+"/diff", "Say what a device downloads from another version to this"), a.diffBundle)
-	huma.Register(h, operation("download-bundle", http.MethodGet, bundle+"/archive", "Download the zip of a bundle"), a.downloadBundle)
+	download := operation("download-bundle", http.MethodGet, bundle+"/archive", "Download the zip of a bundle")
+	download.Responses = map[string]*huma.Response{"200": {Description: "The zip", Content: binary("application/zip")}}
+	huma.Register(h, download, a.downloadBundle)
+}
+
+// madeOrFound is the status of an answer about something that may have been
+// there.
+func madeOrFound(made bool) int {
+	if made {
+		return http.StatusCreated
+	}
+	return http.StatusOK
 }
 
 func (a *api) bundleShape(b capstan.Bundle) client.Bundle {
@@ -103,7 +115,7 @@ func (a *api) listBundles(ctx context.Context, in *listBundlesIn) (*bundlesOut, 
 	if _, err := a.Control.App(ctx, principal(ctx), auth.ReadApp, in.App); err != nil {
 		return nil, a.fail(ctx, err)
 	}
-	f := store.BundleFilter{Before: in.After, Limit: in.Limit, State: capstan.BundleReady}
+	f := store.BundleFilter{Before: in.After, Limit: in.Limit + 1, State: capstan.BundleReady}
 	if in.All {
 		f.State = ""
 	}
@@ -111,12 +123,13 @@ func (a *api) listBundles(ctx context.Context, in *listBundlesIn) (*bundlesOut, 
 	if err != nil {
 		return nil, a.fail(ctx, err)
 	}
+	list, more := cut(list, in.Limit)
 	out := &bundlesOut{}
 	out.Body.Bundles = make([]client.Bundle, len(list))
 	for i, b := range list {
 		out.Body.Bundles[i] = a.bundleShape(b)
 	}
-	if len(list) == in.Limit {
+	if more {
 		out.Body.Next = list[len(list)-1].ID
 	}
 	return out, nil
@@ -132,7 +145,7 @@ func (a *api) registerBundle(ctx context.Context, in *registerIn) (*registeredOu
 	if err != nil {
 		return nil, a.fail(ctx, err)
 	}
-	return &registeredOut{etag(made.Bundle.Number), client.Registered{
+	return &registeredOut{madeOrFound(!made.Existed), etag(made.Bundle.Number), client.Registered{
 		Bundle: a.bundleShape(made.Bundle), Existed: made.Existed, Warnings: made.Warnings,
 	}}, nil
 }
@@ -204,10 +217,6 @@ func (a *api) diffBundle(ctx context.Context, in *diffIn) (*diffOut, error) {
 	return &diffOut{out}, nil
 }
 
-// writeTimeout bounds each piece of a download: a reader that stands still for
-// that long is cut off, however long the whole takes.
-const writeTimeout = 30 * time.Second
-
 func (a *api) downloadBundle(ctx context.Context, in *BundlePath) (*huma.StreamResponse, error) {
 	b, err := a.bundle(ctx, *in)
 	if err == nil && b.State != capstan.BundleReady {
@@ -230,10 +239,13 @@ func (a *api) downloadBundle(ctx context.Context, in *BundlePath) (*huma.StreamR
 		if rw, ok := w.(http.ResponseWriter); ok {
 			// Recorders of tests have no deadline; a real connection always has.
 			rc := http.NewResponseController(rw)
-			_ = rc.SetWriteDeadline(a.Now().Add(writeTimeout + time.Duration(b.ArchiveBytes/50_000)*time.Second))
+			_ = rc.SetWriteDeadline(a.Now().Add(time.Minute + time.Duration(b.ArchiveBytes/slowest)*time.Second))
 		}
-		if _, err := io.Copy(w, body); err != nil && ctx.Err() == nil {
-			a.Log.WarnContext(ctx, "download broke off", "request", requestID(ctx), "error", err)
+		if _, err := io.Copy(w, body); err != nil {
+			if ctx.Err() == nil {
+				a.Log.WarnContext(ctx, "download broke off", "request", requestID(ctx), "error", err)
+			}
+			panic(http.ErrAbortHandler) // what was promised is not all there
 		}
 	}}, nil
 }

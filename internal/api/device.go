@@ -27,7 +27,7 @@ type (
 	}
 	devicePath struct {
 		AppPath
-		Device string `path:"device" maxLength:"64" doc:"device id or custom id"`
+		Device string `path:"device" maxLength:"128" doc:"device id or custom id"`
 	}
 	deviceOut struct{ Body client.DeviceDetail }
 	whyIn     struct {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json/v2"
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -18,6 +19,21 @@ import (
 type problem struct{ client.Problem }
 
 func (p *problem) Error() string { return p.Detail }
+
+// retryAfter is how many seconds a caller is asked to wait when the server
+// cannot do something now: about as long as a database takes to restart.
+const retryAfter = "5"
+
+// GetHeaders implements huma.HeadersError.
+func (p *problem) GetHeaders() http.Header {
+	switch p.Status {
+	case http.StatusUnauthorized:
+		return http.Header{"Www-Authenticate": {`Bearer realm="capstan"`}}
+	case http.StatusServiceUnavailable:
+		return http.Header{"Retry-After": {retryAfter}}
+	}
+	return nil
+}
 
 // GetStatus implements huma.StatusError.
 func (p *problem) GetStatus() int { return p.Status }
@@ -50,23 +66,42 @@ func asProblem(ctx huma.Context, _ string, v any) (any, error) {
 	if !ok {
 		return v, nil
 	}
-	code := capstan.CodeInvalid
+	code, status := capstan.CodeInvalid, m.Status
 	switch {
-	case m.Status == http.StatusRequestEntityTooLarge:
+	case status == http.StatusRequestEntityTooLarge:
 		code = capstan.CodeTooLarge
-	case m.Status >= 500:
-		code = capstan.CodeInternal
+	case status == http.StatusRequestTimeout:
+		code = capstan.CodeTooSlow
+	case status >= http.StatusInternalServerError:
+		status = http.StatusBadRequest // huma calls a body that broke off its own fault
 	}
 	e := capstan.Errorf(code, "%s", cmp.Or(m.Detail, m.Title))
-	for _, d := range m.Errors {
-		e.Details = append(e.Details, d.Error())
-		if e.Field == "" {
-			e.Field = strings.TrimPrefix(strings.TrimPrefix(d.Location, "body."), "query.")
+	for i, d := range m.Errors[:min(len(m.Errors), maxDetails)] {
+		_, field, _ := strings.Cut(d.Location, ".")
+		field = cmp.Or(field, d.Location)
+		line := strings.TrimPrefix(field+": "+clip(d.Message), ": ")
+		if i == 0 {
+			e.Field, e.Message = field, e.Message+": "+line
 		}
+		e.Details = append(e.Details, line)
 	}
 	p := problemOf(e, requestID(ctx.Context()))
-	p.Status = m.Status
+	p.Status = status
 	return p, nil
+}
+
+// An error answer stays small, however much was wrong with the request: the
+// values that huma quotes are left out, and so is what goes beyond this.
+const (
+	maxDetails     = 20
+	maxDetailBytes = 300
+)
+
+func clip(s string) string {
+	if len(s) <= maxDetailBytes {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxDetailBytes], "") + "…"
 }
 
 func writeProblem(w http.ResponseWriter, p *problem) {
@@ -75,6 +110,7 @@ func writeProblem(w http.ResponseWriter, p *problem) {
 		http.Error(w, p.Detail, p.Status)
 		return
 	}
+	maps.Copy(w.Header(), p.GetHeaders())
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(b) // a caller that went away needs no answer

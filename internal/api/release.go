@@ -32,12 +32,13 @@ type (
 	}
 	rollbackIn struct {
 		ChannelPath
-		IfMatch string          `header:"If-Match" doc:"without it the channel goes back from whatever it serves"`
-		Body    client.Rollback `required:"false"`
+		IfMatch string `header:"If-Match" doc:"without it the channel goes back from whatever it serves"`
+		Body    *client.Rollback
 	}
 	releasedOut struct {
-		ETag string `header:"ETag" doc:"of the channel"`
-		Body client.Released
+		Status int
+		ETag   string `header:"ETag" doc:"of the channel"`
+		Body   client.Released
 	}
 	listChangesIn struct {
 		AppPath
@@ -56,7 +57,9 @@ func (a *api) registerReleases(h huma.API) {
 	create := operation("release", http.MethodPost, channel+"/releases", "Put a bundle on a channel")
 	create.DefaultStatus = http.StatusCreated
 	huma.Register(h, create, a.release)
-	huma.Register(h, operation("rollback", http.MethodPost, channel+"/rollback", "Take the newest releases of a channel back"), a.rollback)
+	back := operation("rollback", http.MethodPost, channel+"/rollback", "Take the newest releases of a channel back")
+	back.DefaultStatus = http.StatusCreated
+	huma.Register(h, back, a.rollback)
 	huma.Register(h, operation("list-changes", http.MethodGet, "/apps/{app}/changes", "List the changes of an app, oldest first"), a.listChanges)
 }
 
@@ -90,10 +93,11 @@ func (a *api) listReleases(ctx context.Context, in *listReleasesIn) (*releasesOu
 	if err != nil {
 		return nil, a.fail(ctx, err)
 	}
-	list, err := a.DB.Releases(ctx, in.App, store.ReleaseFilter{Channel: in.Channel, Before: before, Limit: in.Limit})
+	list, err := a.DB.Releases(ctx, in.App, store.ReleaseFilter{Channel: in.Channel, Before: before, Limit: in.Limit + 1})
 	if err != nil {
 		return nil, a.fail(ctx, err)
 	}
+	list, more := cut(list, in.Limit)
 	live := map[int64]bool{}
 	for _, r := range a.live(in.App, in.Channel) {
 		live[r.Number] = true
@@ -103,7 +107,7 @@ func (a *api) listReleases(ctx context.Context, in *listReleasesIn) (*releasesOu
 	for i, r := range list {
 		out.Body.Releases[i] = releaseShape(r, live[r.Number])
 	}
-	if len(list) == in.Limit {
+	if more {
 		out.Body.Next = strconv.FormatInt(list[len(list)-1].Number, 10)
 	}
 	return out, nil
@@ -129,7 +133,10 @@ func (a *api) rollback(ctx context.Context, in *rollbackIn) (*releasedOut, error
 			return nil, a.fail(ctx, err)
 		}
 	}
-	to := control.Target{Release: in.Body.ToRelease, Builtin: in.Body.ToBuiltin}
+	var to control.Target
+	if in.Body != nil {
+		to = control.Target{Release: in.Body.ToRelease, Builtin: in.Body.ToBuiltin}
+	}
 	p, err := a.Control.Rollback(ctx, principal(ctx), in.App, in.Channel, number, to)
 	if err != nil {
 		return nil, a.fail(ctx, err)
@@ -138,7 +145,7 @@ func (a *api) rollback(ctx context.Context, in *rollbackIn) (*releasedOut, error
 }
 
 func released(p control.Published) *releasedOut {
-	out := &releasedOut{ETag: etag(p.Channel.Number), Body: client.Released{
+	out := &releasedOut{Status: madeOrFound(!p.Unchanged), ETag: etag(p.Channel.Number), Body: client.Released{
 		Release: releaseShape(p.Release, true), ChannelNumber: p.Channel.Number, Platforms: p.Channel.Platforms.List(),
 		Default: p.Channel.Default.List(), Ended: p.Ended, DeltaFiles: p.DeltaFiles, DeltaBytes: p.DeltaBytes, Unchanged: p.Unchanged,
 	}}
@@ -150,28 +157,21 @@ func released(p control.Published) *releasedOut {
 
 func (a *api) listChanges(ctx context.Context, in *listChangesIn) (*changesOut, error) {
 	from, err := after(in.After)
-	if err == nil {
-		_, err = a.Control.App(ctx, principal(ctx), auth.ReadApp, in.App)
+	if err != nil {
+		return nil, a.fail(ctx, err)
 	}
+	app, err := a.Control.App(ctx, principal(ctx), auth.ReadApp, in.App)
+	if err != nil {
+		return nil, a.fail(ctx, err)
+	}
+	list, err := a.DB.AppChanges(ctx, app.Org, app.ID, from, in.Limit)
 	if err != nil {
 		return nil, a.fail(ctx, err)
 	}
 	out := &changesOut{}
-	out.Body.Changes = []client.Change{}
-	for len(out.Body.Changes) < in.Limit {
-		list, err := a.DB.Changes(ctx, from, 1000)
-		if err != nil {
-			return nil, a.fail(ctx, err)
-		}
-		for _, c := range list {
-			from = c.Number
-			if c.App == in.App && len(out.Body.Changes) < in.Limit {
-				out.Body.Changes = append(out.Body.Changes, client.Change(c))
-			}
-		}
-		if len(list) < 1000 {
-			break
-		}
+	out.Body.Changes = make([]client.Change, len(list))
+	for i, c := range list {
+		out.Body.Changes[i] = client.Change(c)
 	}
 	return out, nil
 }
