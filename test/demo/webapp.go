@@ -31,7 +31,7 @@ func webapp(ctx context.Context, dir string) (older, newer, what string, err err
 	older, newer = filepath.Join(dir, "web-1"), filepath.Join(dir, "web-2")
 	if err := errors.Join(fetch(ctx, oldVersion, older), fetch(ctx, newVersion, newer)); err != nil {
 		why, _, _ := strings.Cut(err.Error(), "\n")
-		what = "examples/hello, since npm could not be reached (" + why + ")"
+		what = "examples/hello/www, since npm could not be reached (" + why + ")"
 		return older, newer, what, errors.Join(example(older, "1.0.0"), example(newer, "1.1.0"))
 	}
 	what = fmt.Sprintf("%s %s and %s from npm", npmPackage, oldVersion, newVersion)
@@ -93,7 +93,7 @@ func example(folder, version string) error {
 	if err := os.RemoveAll(folder); err != nil {
 		return err
 	}
-	if err := os.CopyFS(folder, os.DirFS("examples/hello")); err != nil {
+	if err := os.CopyFS(folder, os.DirFS("examples/hello/www")); err != nil {
 		return err
 	}
 	file := filepath.Join(folder, "app.js")
