@@ -36,8 +36,9 @@ type Rules struct {
 // ChannelEdit changes what is not nil; the rest stays, or for a new channel
 // takes the default.
 type ChannelEdit struct {
-	Default     *[]capstan.Platform `json:"default,omitempty"`
-	Platforms   *[]capstan.Platform `json:"platforms,omitempty"`
+	// omitzero and not omitempty: an empty list means none, and must be sent.
+	Default     *[]capstan.Platform `json:"default,omitzero"`
+	Platforms   *[]capstan.Platform `json:"platforms,omitzero"`
 	SelfAssign  *bool               `json:"self_assign,omitempty"`
 	Policy      *capstan.Policy     `json:"policy,omitempty" enum:"major,minor,patch,metadata,none"`
 	UnderNative *bool               `json:"under_native,omitempty"`
