@@ -243,6 +243,15 @@ func TestPathsThatCannotBeInstalledEverywhereAreRefused(t *testing.T) {
 	}
 }
 
+func TestRefusedPathsSayWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]string{"/etc/passwd": "is absolute", "a/../b": `has a ".." segment`, "./a": `has a "." segment`, "a//b": "has an empty segment", "a/nul.js": "Windows device"} {
+		if err := CheckPath(path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("CheckPath(%s) = %v, want %q", path, err, want)
+		}
+	}
+}
+
 func TestPathsThatOthersRefuseAreFine(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{

@@ -338,8 +338,6 @@ func (e *entryReader) end() error {
 	switch {
 	case err == nil:
 		return e.refuse("deflate_tail", "has bytes behind its deflate stream")
-	case err != io.EOF:
-		return fmt.Errorf("read %s of archive: %w", e.h.name, err)
 	case e.n != int64(e.h.plain):
 		return e.refuse("real_size", fmt.Sprintf("unpacks to %d bytes and announces %d", e.n, e.h.plain))
 	case e.crc.Sum32() != e.h.crc32:

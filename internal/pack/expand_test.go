@@ -7,6 +7,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"slices"
 	"strings"
@@ -305,6 +306,16 @@ func TestHostileForeignZipsAreRefused(t *testing.T) {
 		write(t, dir, "in.zip", c.zip)
 		if err := ExtractForeign(context.Background(), dir+"/in.zip", t.TempDir(), c.limits); capstan.CodeOf(err) != c.code {
 			t.Errorf("%s: %v, want %s", name, err, c.code)
+		}
+	}
+	lzma := []byte(zipped("a", "x"))
+	order.PutUint16(lzma[bytes.Index(lzma, []byte("PK\x01\x02"))+10:], 14)
+	for rule, body := range map[string]string{"method": string(lzma), "encrypted": string(encrypted), "file_ratio": zipped("noise", noise(1, 100_000), "zeros", strings.Repeat("\x00", 2<<20))} {
+		dir := t.TempDir()
+		write(t, dir, "in.zip", body)
+		err := ExtractForeign(context.Background(), dir+"/in.zip", t.TempDir(), manifest.Limits{})
+		if u, ok := errors.AsType[*Unsafe](err); !ok || u.Rule != rule {
+			t.Errorf("%v, want rule %s", err, rule)
 		}
 	}
 	err := ExtractForeign(context.Background(), t.TempDir()+"/missing.zip", t.TempDir(), manifest.Limits{})

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"hash/crc32"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -351,6 +352,25 @@ func TestArchivesAboveALimitAreRefused(t *testing.T) {
 	}
 	if _, err := open(b, manifest.Limits{ArchiveBytes: int64(len(b)), Files: 3, FileBytes: 500, ExpandedBytes: 766}); err != nil {
 		t.Errorf("exactly at the limits: %v", err)
+	}
+}
+
+func TestBombIsStoppedWhereItAnnouncedToEnd(t *testing.T) {
+	t.Parallel()
+	e := deflated("index.html", strings.Repeat("\x00", 5<<20))
+	e.plain = 1000
+	b := whole(func(d *draft) { d.entries[0] = e }).bytes()
+	a, err := open(b, manifest.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := a.Open(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := io.Copy(io.Discard, r)
+	if u, ok := errors.AsType[*Unsafe](err); !ok || u.Rule != "real_size" || n > 1000 {
+		t.Errorf("%d bytes came out before %v", n, err)
 	}
 }
 
