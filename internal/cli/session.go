@@ -57,7 +57,11 @@ func (s *session) print(result any, human func()) error {
 }
 
 func (s *session) printJSON(v any) error {
-	b, err := json.Marshal(v, jsontext.Multiline(true), jsontext.WithIndent("  "), json.FormatNilSliceAsNull(false), json.Deterministic(true))
+	// The simulator counts in durations; its fields are named for nanoseconds.
+	nanoseconds := json.WithMarshalers(json.MarshalToFunc(func(e *jsontext.Encoder, d time.Duration) error {
+		return e.WriteToken(jsontext.Int(d.Nanoseconds()))
+	}))
+	b, err := json.Marshal(v, jsontext.Multiline(true), jsontext.WithIndent("  "), json.Deterministic(true), nanoseconds)
 	if err != nil {
 		return fmt.Errorf("encode the result: %w", err)
 	}
