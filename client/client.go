@@ -68,7 +68,7 @@ type Problem struct {
 	Code    capstan.Code `json:"code"`
 	Field   string       `json:"field,omitempty"`
 	Hints   []string     `json:"hints,omitempty"`
-	Number  int64        `json:"number,omitempty" doc:"current change number, with code stale"`
+	Number  int64        `json:"number,omitzero" doc:"current change number, with code stale"`
 	Details []string     `json:"details,omitempty" doc:"for example the paths that differ"`
 	Request string       `json:"request,omitempty" doc:"request id, as in the server's log"`
 }

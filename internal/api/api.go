@@ -97,15 +97,20 @@ func (a *api) config() huma.Config {
 	return c
 }
 
-// operation describes a route.
-func operation(id, method, path, summary string) huma.Operation {
+// bodyBytes is how much JSON a route reads that does not say otherwise.
+const bodyBytes = 1 << 20
+
+// operation describes a route, and what a caller must be allowed to do. The
+// deadlines of its body are those of arriving, not huma's.
+func operation(id string, action auth.Action, method, path, summary string) huma.Operation {
 	return huma.Operation{
-		OperationID: id, Method: method, Path: "/v1" + path, Summary: summary,
-		MaxBodyBytes: 1 << 20, BodyReadTimeout: time.Minute,
+		OperationID: id, Method: method, Path: "/v1" + path, Summary: summary, MaxBodyBytes: bodyBytes, BodyReadTimeout: -1,
+		Metadata: map[string]any{actionKey: action}, Security: []map[string][]string{{"token": {string(action)}}},
 	}
 }
 
 func (a *api) register(h huma.API) {
+	h.UseMiddleware(a.admit)
 	a.registerWhoami(h)
 	a.registerApps(h)
 	a.registerChannels(h)
@@ -135,11 +140,13 @@ func (a *api) guard(next http.Handler) http.Handler {
 		w.Header().Set("X-Request-Id", id)
 		w.Header().Set("Cache-Control", "no-store")
 		r = r.WithContext(context.WithValue(r.Context(), requestKey, id))
-		sent := &sentWriter{ResponseWriter: w}
+		arrives(w, r, a.Now)
+		sent := &sentWriter{ResponseWriter: w, control: http.NewResponseController(w), now: a.Now}
 		defer func() {
 			if p := recover(); p != nil {
 				a.panicked(sent, r, p)
 			}
+			sent.end()
 		}()
 		if r.URL.Path != OpenAPIPath {
 			p, err := a.authenticate(r)
@@ -163,28 +170,6 @@ func (a *api) authenticate(r *http.Request) (auth.Principal, error) {
 	}
 	return a.Auth.Authenticate(r.Context(), strings.TrimSpace(text))
 }
-
-// sentWriter knows whether an answer has begun, and whether its reader went
-// away.
-type sentWriter struct {
-	http.ResponseWriter
-	begun, gone bool
-}
-
-func (w *sentWriter) WriteHeader(status int) {
-	w.begun = true
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *sentWriter) Write(b []byte) (int, error) {
-	w.begun = true
-	n, err := w.ResponseWriter.Write(b)
-	w.gone = w.gone || err != nil
-	return n, err
-}
-
-// Unwrap is for http.ResponseController.
-func (w *sentWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // panicked answers after a panic. When an answer has begun, cutting the
 // connection is the only way left to say that it is not whole.

@@ -14,7 +14,7 @@ import (
 type whoamiOut struct{ Body client.Whoami }
 
 func (a *api) registerWhoami(h huma.API) {
-	huma.Register(h, operation("whoami", http.MethodGet, "/whoami", "Say whose token this is"),
+	huma.Register(h, operation("whoami", ownToken, http.MethodGet, "/whoami", "Say whose token this is"),
 		func(ctx context.Context, _ *struct{}) (*whoamiOut, error) {
 			p := principal(ctx)
 			return &whoamiOut{client.Whoami{
@@ -51,12 +51,12 @@ func appShape(a capstan.App) client.App {
 }
 
 func (a *api) registerApps(h huma.API) {
-	huma.Register(h, operation("list-apps", http.MethodGet, "/apps", "List apps"), a.listApps)
-	create := operation("create-app", http.MethodPost, "/apps", "Make an app")
+	huma.Register(h, operation("list-apps", auth.ReadApp, http.MethodGet, "/apps", "List apps"), a.listApps)
+	create := operation("create-app", auth.CreateAppHere, http.MethodPost, "/apps", "Make an app")
 	create.DefaultStatus = http.StatusCreated
 	huma.Register(h, create, a.createApp)
-	huma.Register(h, operation("get-app", http.MethodGet, "/apps/{app}", "Show an app"), a.getApp)
-	huma.Register(h, operation("delete-app", http.MethodDelete, "/apps/{app}", "Delete an app with everything of it"), a.deleteApp)
+	huma.Register(h, operation("get-app", auth.ReadApp, http.MethodGet, "/apps/{app}", "Show an app"), a.getApp)
+	huma.Register(h, operation("delete-app", auth.ManageApp, http.MethodDelete, "/apps/{app}", "Delete an app with everything of it"), a.deleteApp)
 }
 
 func (a *api) listApps(ctx context.Context, _ *struct{}) (*appsOut, error) {

@@ -46,13 +46,13 @@ type (
 )
 
 func (a *api) registerChannels(h huma.API) {
-	huma.Register(h, operation("list-channels", http.MethodGet, "/apps/{app}/channels", "List channels"), a.listChannels)
-	create := operation("create-channel", http.MethodPost, "/apps/{app}/channels", "Make a channel")
+	huma.Register(h, operation("list-channels", auth.ReadApp, http.MethodGet, "/apps/{app}/channels", "List channels"), a.listChannels)
+	create := operation("create-channel", auth.SetChannel, http.MethodPost, "/apps/{app}/channels", "Make a channel")
 	create.DefaultStatus = http.StatusCreated
 	huma.Register(h, create, a.createChannel)
-	huma.Register(h, operation("get-channel", http.MethodGet, "/apps/{app}/channels/{channel}", "Show a channel with its live releases"), a.getChannel)
-	huma.Register(h, operation("edit-channel", http.MethodPatch, "/apps/{app}/channels/{channel}", "Change the rules of a channel"), a.editChannel)
-	huma.Register(h, operation("delete-channel", http.MethodDelete, "/apps/{app}/channels/{channel}", "Delete a channel"), a.deleteChannel)
+	huma.Register(h, operation("get-channel", auth.ReadApp, http.MethodGet, "/apps/{app}/channels/{channel}", "Show a channel with its live releases"), a.getChannel)
+	huma.Register(h, operation("edit-channel", auth.SetChannel, http.MethodPatch, "/apps/{app}/channels/{channel}", "Change the rules of a channel"), a.editChannel)
+	huma.Register(h, operation("delete-channel", auth.SetChannel, http.MethodDelete, "/apps/{app}/channels/{channel}", "Delete a channel"), a.deleteChannel)
 }
 
 // channelShape describes a channel together with what it serves now.

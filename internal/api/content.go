@@ -2,17 +2,15 @@ package api
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
-	"os"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/capstan-ota/capstan"
 	"github.com/capstan-ota/capstan/client"
+	"github.com/capstan-ota/capstan/internal/auth"
 	"github.com/capstan-ota/capstan/internal/control"
 	"github.com/capstan-ota/capstan/internal/store"
 )
@@ -46,43 +44,28 @@ type (
 
 // Stream is a request body that is streamed and never held in memory.
 type Stream struct {
-	body     io.Reader
-	length   int64 // -1: not said
-	deadline func(time.Time) error
+	body   io.Reader
+	length int64 // -1: not said
 }
 
 // Resolve implements huma.Resolver.
 func (b *Stream) Resolve(ctx huma.Context) []error {
 	r, _ := humago.Unwrap(ctx)
-	b.body, b.length, b.deadline = r.Body, r.ContentLength, ctx.SetReadDeadline
+	b.body, b.length = r.Body, r.ContentLength
 	return nil
 }
 
-// slowest is how many bytes a second an upload must have at least, after the
-// first minute.
-const slowest = 50_000
-
-// Read reads the body. Errors: too_slow.
-func (b *Stream) Read(p []byte) (int, error) {
-	n, err := b.body.Read(p)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = capstan.Errorf(capstan.CodeTooSlow, "the body did not arrive in time: %w", err)
-	}
-	return n, err
-}
-
-// begin sees to it that reading the body comes to an end.
-func (b *Stream) begin(now time.Time) error {
+// known refuses a body of unknown length: what is too large, or does not fit
+// on the disk, is refused before it is read.
+func (b *Stream) known() error {
 	if b.length < 0 {
 		return capstan.Errorf(capstan.CodeInvalid, "an upload must say its length").On("Content-Length")
 	}
-	// Recorders of tests have no deadline; a real connection always has.
-	_ = b.deadline(now.Add(time.Minute + time.Duration(b.length/slowest)*time.Second))
 	return nil
 }
 
 func (a *api) registerContents(h huma.API) {
-	missing := operation("missing-contents", http.MethodPost, "/apps/{app}/contents/missing", "Ask which contents must be sent")
+	missing := operation("missing-contents", auth.UploadBundle, http.MethodPost, "/apps/{app}/contents/missing", "Ask which contents must be sent")
 	missing.MaxBodyBytes = 8 << 20
 	huma.Register(h, missing, a.missingContents)
 	huma.Register(h, upload("put-content", "/apps/{app}/contents/{digest}", "Send one content in its stored form"), a.putContent)
@@ -90,7 +73,8 @@ func (a *api) registerContents(h huma.API) {
 }
 
 func upload(id, path, summary string) huma.Operation {
-	op := operation(id, http.MethodPut, path, summary)
+	op := operation(id, auth.UploadBundle, http.MethodPut, path, summary)
+	op.MaxBodyBytes = 0 // control knows the limits of bundles
 	op.RequestBody = &huma.RequestBody{
 		Required: true, Description: "The bytes as they are, with Content-Length.", Content: binary("application/octet-stream"),
 	}
@@ -115,13 +99,13 @@ func (a *api) missingContents(ctx context.Context, in *missingIn) (*missingOut, 
 }
 
 func (a *api) putContent(ctx context.Context, in *putContentIn) (*struct{}, error) {
-	if err := in.begin(a.Now()); err != nil {
+	if err := in.known(); err != nil {
 		return nil, a.fail(ctx, err)
 	}
 	err := a.Control.PutContent(ctx, principal(ctx), in.App, control.Upload{
 		Digest: capstan.Digest(in.Digest), Size: in.Size, Encoding: capstan.Encoding(in.Encoding),
 		Blob: capstan.Digest(in.Blob), BlobSize: in.length,
-	}, &in.Stream)
+	}, in.body)
 	if err != nil {
 		return nil, a.fail(ctx, err)
 	}
@@ -129,10 +113,10 @@ func (a *api) putContent(ctx context.Context, in *putContentIn) (*struct{}, erro
 }
 
 func (a *api) putArchive(ctx context.Context, in *putArchiveIn) (*struct{}, error) {
-	if err := in.begin(a.Now()); err != nil {
+	if err := in.known(); err != nil {
 		return nil, a.fail(ctx, err)
 	}
-	if err := a.Control.PutArchive(ctx, principal(ctx), in.App, capstan.Digest(in.Digest), in.length, &in.Stream); err != nil {
+	if err := a.Control.PutArchive(ctx, principal(ctx), in.App, capstan.Digest(in.Digest), in.length, in.body); err != nil {
 		return nil, a.fail(ctx, err)
 	}
 	return nil, nil

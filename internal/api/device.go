@@ -38,9 +38,9 @@ type (
 )
 
 func (a *api) registerDevices(h huma.API) {
-	huma.Register(h, operation("list-devices", http.MethodGet, "/apps/{app}/devices", "List devices, the last seen first"), a.listDevices)
-	huma.Register(h, operation("get-device", http.MethodGet, "/apps/{app}/devices/{device}", "Show a device with its newest events"), a.getDevice)
-	huma.Register(h, operation("why", http.MethodPost, "/apps/{app}/why", "Explain what a device gets now"), a.why)
+	huma.Register(h, operation("list-devices", auth.ReadDevice, http.MethodGet, "/apps/{app}/devices", "List devices, the last seen first"), a.listDevices)
+	huma.Register(h, operation("get-device", auth.ReadDevice, http.MethodGet, "/apps/{app}/devices/{device}", "Show a device with its newest events"), a.getDevice)
+	huma.Register(h, operation("why", auth.ReadDevice, http.MethodPost, "/apps/{app}/why", "Explain what a device gets now"), a.why)
 }
 
 func (a *api) deviceShape(d capstan.Device) client.Device {

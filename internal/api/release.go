@@ -53,14 +53,14 @@ type (
 
 func (a *api) registerReleases(h huma.API) {
 	const channel = "/apps/{app}/channels/{channel}"
-	huma.Register(h, operation("list-releases", http.MethodGet, channel+"/releases", "List the releases of a channel, newest first"), a.listReleases)
-	create := operation("release", http.MethodPost, channel+"/releases", "Put a bundle on a channel")
+	huma.Register(h, operation("list-releases", auth.ReadApp, http.MethodGet, channel+"/releases", "List the releases of a channel, newest first"), a.listReleases)
+	create := operation("release", auth.MoveChannel, http.MethodPost, channel+"/releases", "Put a bundle on a channel")
 	create.DefaultStatus = http.StatusCreated
 	huma.Register(h, create, a.release)
-	back := operation("rollback", http.MethodPost, channel+"/rollback", "Take the newest releases of a channel back")
+	back := operation("rollback", auth.RollBack, http.MethodPost, channel+"/rollback", "Take the newest releases of a channel back")
 	back.DefaultStatus = http.StatusCreated
 	huma.Register(h, back, a.rollback)
-	huma.Register(h, operation("list-changes", http.MethodGet, "/apps/{app}/changes", "List the changes of an app, oldest first"), a.listChanges)
+	huma.Register(h, operation("list-changes", auth.ReadApp, http.MethodGet, "/apps/{app}/changes", "List the changes of an app, oldest first"), a.listChanges)
 }
 
 func releaseShape(r capstan.Release, live bool) client.Release {
