@@ -111,13 +111,13 @@ func (w *walk) resolve() {
 
 // choose finds the release that is meant for this device: the newest live one
 // that its native build can run, that it has not failed, and that the rollout
-// gives it. A device that failed one may also get what that one replaced.
-// Where nothing is left, the newest is walked all the same, so that the device
-// is told what an operator can change.
+// gives it. The live ones end with one that is for everybody, so that only a
+// device that failed that one comes to what it replaced. Where nothing is left,
+// the newest is walked all the same, so that the device is told what an
+// operator can change.
 func (w *walk) choose() {
-	failedOne := false
 	for i, c := range w.channel.releases {
-		if !c.live && (!failedOne || !w.goodFallback(c)) {
+		if !c.live && !w.goodFallback(c) {
 			continue
 		}
 		reason := w.unsuitable(c)
@@ -125,7 +125,6 @@ func (w *walk) choose() {
 			w.aim(c, w.channel.releases[i+1:])
 			return
 		}
-		failedOne = failedOne || reason == capstan.ReasonFailedBefore
 		if w.target == nil {
 			w.target, w.skipped = c, reason
 		}

@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/capstan-ota/capstan"
+	"github.com/capstan-ota/capstan/internal/rollout"
 )
 
 var versions = []string{"0.9.0", "1.0.0-rc.1", "1.0.0", "1.2.0", "1.3.0-beta.1", "1.3.0", "2.0.0"}
@@ -95,26 +96,35 @@ func TestDecideEqualsExplainAndKeepsItsWord(t *testing.T) {
 	})
 }
 
-// Raising the share of the newest release never takes it from a device, and
-// does not move one that is outside both times.
+// Raising the share of the newest release moves a device once, when the share
+// passes the device's place, and never back. Finishing the release takes it
+// from nobody either; it may free those whom the release refuses, since what
+// they run is then no longer served to anyone.
 func TestDecideIsMonotonicInShare(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		r := anyRig(t)
-		r.over = Overlay{}
 		r.release("1.2.5", nil)
-		low := rapid.IntRange(0, capstan.ShareAll).Draw(t, "low")
-		high := rapid.IntRange(low, capstan.ShareAll).Draw(t, "high")
+		place := rollout.Bucket(r.newest().Salt, r.q.Device)
 		at := func(share int) want {
 			r.newest().ShareBP = share
 			return got(Decide(compiled(t, r), r.over, &r.q))
 		}
-		before, after, all := at(low), at(high), at(capstan.ShareAll)
-		if before == offer("1.2.5") && after != before {
-			t.Fatalf("at %d the device is offered the release, at %d it gets %+v", low, high, after)
+		outside, inside, all := at(0), at(min(place+1, capstan.ShareAll)), at(capstan.ShareAll)
+		share := rapid.IntRange(0, capstan.ShareAll-1).Draw(t, "share")
+		want := outside
+		if share > place {
+			want = inside
 		}
-		if after != before && after != all {
-			t.Fatalf("at %d it gets %+v, at %d %+v, at all %+v", low, before, high, after, all)
+		if d := at(share); d != want {
+			t.Fatalf("at %d the device at place %d gets %+v, want %+v", share, place, d, want)
+		}
+		freed := inside.outcome != capstan.Offer && all == builtin(capstan.ReasonWithdrawn)
+		if all != inside && !freed && r.q.Platform != capstan.Electron {
+			t.Fatalf("inside it gets %+v, once the release is finished %+v", inside, all)
+		}
+		if inside == offer("1.2.5") && all != inside {
+			t.Fatalf("the finished release is taken from a device: %+v", all)
 		}
 	})
 }
