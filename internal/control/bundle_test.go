@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -251,7 +253,7 @@ func TestCollectionRacesPublishing(t *testing.T) {
 		w.Now = func() time.Time { return time.Now().Add(-24*time.Hour + 150*time.Millisecond) }
 		keep := store.Keep{Grace: time.Nanosecond, Releases: 1, Seen: time.Nanosecond, Unnamed: time.Nanosecond}
 		ctx, stop := context.WithCancel(t.Context())
-		collected := 0
+		var collected atomic.Int64
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			for ctx.Err() == nil {
@@ -260,36 +262,34 @@ func TestCollectionRacesPublishing(t *testing.T) {
 					t.Errorf("collect: %v", err)
 					return
 				}
-				collected += n
+				collected.Add(int64(n))
 			}
 		})
-		const rounds = 4
+		// On with it until both have had their way with each other.
+		const wantCollected, wantPublished, most = 10, 3, 2000
 		published, refused := 0, 0
-		for i := range rounds {
-			version := "1.0.1-" + string(rune('a'+i))
-			src := w.source(site(version))
-			for attempt := 0; attempt < 50; attempt++ {
-				b, err := w.publishOnce(version, src)
-				if err == nil {
-					published++
-					bytesOf(t, w, b)
-					break
-				}
-				// Bytes may go between being put and being named, or a bundle before it
-				// is released; then the answer says so and the next attempt sends them.
-				refused++
-				switch capstan.CodeOf(err) {
-				case capstan.CodeBlobMissing, capstan.CodeUnavailable, capstan.CodeNotFound, capstan.CodeBytesGone:
-				default:
-					t.Errorf("attempt %d of %s: %v (code %s)", attempt, version, err, capstan.CodeOf(err))
-				}
+		for i := 0; i < most && (collected.Load() < wantCollected || published < wantPublished); i++ {
+			version := fmt.Sprintf("1.0.1-%d", i)
+			b, err := w.publishOnce(version, w.source(site(version)))
+			if err == nil {
+				published++
+				bytesOf(t, w, b)
+				continue
+			}
+			// Bytes may go between being put and being named, or a bundle before it
+			// is released; then the answer says so.
+			refused++
+			switch capstan.CodeOf(err) {
+			case capstan.CodeBlobMissing, capstan.CodeUnavailable, capstan.CodeNotFound, capstan.CodeBytesGone:
+			default:
+				t.Errorf("%s: %v (code %s)", version, err, capstan.CodeOf(err))
 			}
 		}
 		stop()
 		wg.Wait()
-		t.Logf("%d published, %d refused on the way, %d blobs collected", published, refused, collected)
-		if collected < 5 || published < rounds/2 {
-			t.Errorf("%d blobs were collected and %d of %d versions published: nothing raced", collected, published, rounds)
+		t.Logf("%d published, %d refused on the way, %d blobs collected", published, refused, collected.Load())
+		if collected.Load() < wantCollected || published < wantPublished {
+			t.Errorf("want at least %d published and %d collected: nothing raced", wantPublished, wantCollected)
 		}
 	})
 }
