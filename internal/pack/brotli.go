@@ -185,29 +185,13 @@ func (b *bounded) Write(p []byte) (int, error) {
 // verifyBrotli checks that a device that decodes packed gets the plain bytes.
 func verifyBrotli(packed []byte, size int64, digest capstan.Digest) error {
 	h := sha256.New()
-	if plain, special := literal(packed); special {
-		h.Write(plain)
-	} else if _, err := Decompress(h, bytes.NewReader(packed), size); err != nil {
+	if _, err := Decompress(h, bytes.NewReader(packed), size); err != nil {
 		return fmt.Errorf("decode again: %w", err)
 	}
 	if got := capstan.DigestSum(h.Sum(nil)); got != digest {
 		return fmt.Errorf("decode again: the digest is %s, not %s", got, digest)
 	}
 	return nil
-}
-
-// literal is the short cut that plugins take before they decode: a file that
-// begins and ends in one of these ways is not decoded at all, and what stands
-// between is taken as it is (device-clients.md §7.3).
-func literal(packed []byte) (plain []byte, special bool) {
-	n := len(packed)
-	if n <= 3 || packed[n-1] != 0x03 {
-		return nil, false
-	}
-	if bytes.HasPrefix(packed, []byte{0x1b, 0x00, 0x06}) || bytes.HasPrefix(packed, []byte{0x0b, 0x02, 0x80}) {
-		return packed[3 : n-1], true
-	}
-	return nil, false
 }
 
 // EmptyBrotli is the brotli form of nothing that every plugin knows

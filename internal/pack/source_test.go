@@ -327,6 +327,27 @@ func TestFileThatIsWrittenWhileItIsHashedIsNoticed(t *testing.T) {
 	}
 }
 
+func TestFileThatKeepsGrowingIsGivenUp(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, map[string]string{"index.html": strings.Repeat("x", 300<<10)})
+	f, err := os.OpenFile(filepath.Join(dir, "index.html"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var read atomic.Int64
+	grow := Options{NoCodeCheck: true, Progress: func(n int64) {
+		if read.Add(n) < 10<<20 {
+			f.WriteString(strings.Repeat("y", int(n)))
+		}
+	}}
+	_, err = Folder(context.Background(), dir, grow)
+	wantCode(t, err, capstan.CodeFileChanged)
+	if read.Load() > 1<<20 {
+		t.Errorf("%d bytes of a file of 300 kB were read", read.Load())
+	}
+}
+
 func TestFileThatChangesBeforeItIsPackedIsNoticed(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(t *testing.T, path string, was os.FileInfo){
