@@ -152,9 +152,13 @@ func (u *upload) send(ctx context.Context) (*client.Bundle, error) {
 		return nil, err
 	}
 	u.src.progress.Stage("the server checks the bundle", 0)
-	made, err := u.client.RegisterBundle(ctx, u.app, client.NewBundle{
-		Version: u.version, Files: u.src.Manifest, Archive: archive.Digest, NativeMin: u.options.nativeMin(),
-		Link: u.options.link, Comment: u.options.comment,
+	var made client.Registered
+	err = u.patiently(ctx, func() (err error) {
+		made, err = u.client.RegisterBundle(ctx, u.app, client.NewBundle{
+			Version: u.version, Files: u.src.Manifest, Archive: archive.Digest, NativeMin: u.options.nativeMin(),
+			Link: u.options.link, Comment: u.options.comment,
+		})
+		return err
 	})
 	u.src.progress.Finish()
 	if err != nil {
@@ -176,7 +180,11 @@ func (u *upload) missing(ctx context.Context) ([]pack.Content, error) {
 		wants[i] = client.Content{Digest: c.Digest, Size: c.Size, Encoding: c.Need()}
 		byDigest[c.Digest] = c
 	}
-	lacking, err := u.client.MissingContents(ctx, u.app, wants)
+	var lacking []client.Content
+	err := u.patiently(ctx, func() (err error) {
+		lacking, err = u.client.MissingContents(ctx, u.app, wants)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -305,20 +313,28 @@ func (u *upload) release(ctx context.Context) ([]client.Released, error) {
 }
 
 // releaseOn moves one channel by compare-and-set. When only its rules changed
-// meanwhile it is tried again; when somebody released something else, that is
-// for a person to decide.
-func (u *upload) releaseOn(ctx context.Context, ch client.Channel) (client.Released, error) {
-	r, err := u.client.Release(ctx, u.app, ch.Name, ch.Number, client.NewRelease{Version: u.version})
-	if capstan.CodeOf(err) != capstan.CodeStale {
+// meanwhile, or when it is our own release whose answer was lost, it is tried
+// again; when somebody released something else, that is for a person to decide.
+func (u *upload) releaseOn(ctx context.Context, ch client.Channel) (r client.Released, err error) {
+	put := func(number int64) error {
+		return u.patiently(ctx, func() (err error) {
+			r, err = u.client.Release(ctx, u.app, ch.Name, number, client.NewRelease{Version: u.version})
+			return err
+		})
+	}
+	if err = put(ch.Number); capstan.CodeOf(err) != capstan.CodeStale {
 		return r, err
 	}
 	now, readErr := u.client.Channel(ctx, u.app, ch.Name)
 	if readErr != nil {
 		return r, errors.Join(err, readErr)
 	}
-	if serving(now) == serving(ch) {
+	switch {
+	case serving(now) == serving(ch):
 		u.screen.Note("the rules of %s were changed meanwhile; the release goes on under the new ones", ch.Name)
-		return u.client.Release(ctx, u.app, ch.Name, now.Number, client.NewRelease{Version: u.version})
+		return r, put(now.Number)
+	case len(now.Live) > 0 && now.Live[0].Version == u.version:
+		return r, put(now.Number)
 	}
 	by := ""
 	if len(now.Live) > 0 {

@@ -371,6 +371,31 @@ func TestUploadOutlivesAServerThatFailsForAMoment(t *testing.T) {
 	d.ok("bundle", "upload")
 }
 
+func TestReleaseWhoseAnswerIsLostIsNotMadeTwice(t *testing.T) {
+	t.Parallel()
+	s, d := ready(t)
+	var once sync.Once
+	d.through(s.proxy(t, func(_ http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "/releases") {
+			once.Do(func() {
+				again, err := http.NewRequest(r.Method, s.url+r.URL.Path, r.Body)
+				if err == nil {
+					again.Header = r.Header
+					_, err = http.DefaultClient.Do(again)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+				panic(http.ErrAbortHandler)
+			})
+		}
+		return false
+	}))
+	if out := d.ok("bundle", "upload"); !strings.Contains(out, "as release 1") {
+		t.Errorf("upload says:\n%s", out)
+	}
+}
+
 func TestUploadAsksBeforeItCompresses(t *testing.T) {
 	t.Parallel()
 	s, d := ready(t)
