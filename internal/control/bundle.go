@@ -259,7 +259,11 @@ func (c *Control) DeleteBundle(ctx context.Context, p auth.Principal, app, versi
 			return err
 		}
 		for _, ch := range channels {
-			live, err := liveOn(tx, ch.App, ch.Name)
+			_, releases, err := channelReleases(tx, ch.App, ch.Name)
+			if err != nil {
+				return err
+			}
+			live, err := liveOn(tx, releases)
 			if err != nil {
 				return err
 			}

@@ -77,7 +77,7 @@ func (c *Control) Rollback(ctx context.Context, p auth.Principal, app, channel s
 			return err
 		}
 		for _, r := range releases {
-			if r.Ended() || r.Number <= target.Number || r.Bundle == target.Bundle {
+			if r.Ended() || r.Number < target.Number || r.Bundle == target.Bundle {
 				continue
 			}
 			if err := tx.EndRelease(app, r.Number, capstan.EndRolledBack); err != nil {
@@ -116,15 +116,21 @@ func current(releases []capstan.Release) *capstan.Release {
 	return &releases[i]
 }
 
-// rollbackTarget finds the release whose bundle a rollback returns to. A
-// built-in target has number 0, so that every release is newer than it.
+// rollbackTarget finds the release whose bundle a rollback returns to; what is
+// newer is taken back. On the way to built-in that is what the channel serves
+// now: what that had replaced stays, since desktop apps, which have no built-in
+// to go back to, fall back to it.
 func rollbackTarget(tx *store.Tx, releases []capstan.Release, channel string, to Target) (capstan.Release, error) {
 	now := current(releases)
 	switch {
 	case to.Builtin && to.Release != 0:
 		return capstan.Release{}, capstan.Errorf(capstan.CodeInvalid, "name either a release or built-in").On("to_release")
 	case to.Builtin:
-		return capstan.Release{}, nil
+		live, err := liveOn(tx, releases)
+		if err != nil || len(live) == 0 {
+			return capstan.Release{}, err
+		}
+		return capstan.Release{Number: live[len(live)-1].Number}, nil
 	case now == nil:
 		return capstan.Release{}, capstan.Errorf(capstan.CodeNothingEarlier, "channel %q has no release", channel).
 			Hint("capstan rollback " + channel + " --to-builtin")
@@ -253,12 +259,9 @@ func cacheKey(f capstan.StoredFile) string {
 	return string(f.Digest) + "_" + base
 }
 
-// liveOn returns the releases of a channel that some device can get.
-func liveOn(tx *store.Tx, app, channel string) ([]capstan.Release, error) {
-	_, releases, err := channelReleases(tx, app, channel)
-	if err != nil {
-		return nil, err
-	}
+// liveOn returns those of a channel's releases, newest first, that some device
+// can get.
+func liveOn(tx *store.Tx, releases []capstan.Release) ([]capstan.Release, error) {
 	var walk capstan.LiveWalk
 	var live []capstan.Release
 	for _, r := range releases {
@@ -267,7 +270,8 @@ func liveOn(tx *store.Tx, app, channel string) ([]capstan.Release, error) {
 		}
 		var b capstan.Bundle
 		if !r.Builtin() {
-			if b, err = tx.BundleByID(app, r.Bundle); err != nil {
+			var err error
+			if b, err = tx.BundleByID(r.App, r.Bundle); err != nil {
 				return nil, err
 			}
 		}

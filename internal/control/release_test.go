@@ -158,6 +158,29 @@ func TestRollback(t *testing.T) {
 	})
 }
 
+// Desktop apps cannot be sent to built-in; they get what the release that was
+// taken back had replaced.
+func TestRollbackToBuiltinLeavesDesktopAppsAWayBack(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		for _, v := range []string{"1.0.1", "1.0.2"} {
+			w.bundle(v)
+			w.publish(v)
+		}
+		p, err := w.Rollback(t.Context(), w.admin, app, "production", 0, control.Target{Builtin: true})
+		w.must(err)
+		if !slices.Equal(p.Ended, []int64{2}) {
+			t.Errorf("ended %v, want what was served, [2]", p.Ended)
+		}
+		if got := w.servesOn(capstan.Electron); got != "1.0.1" {
+			t.Errorf("a desktop app gets %q, want 1.0.1", got)
+		}
+		if got := w.serves(); got != "builtin" {
+			t.Errorf("a phone gets %q, want builtin", got)
+		}
+	})
+}
+
 func TestRollbackRefuses(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)

@@ -181,6 +181,11 @@ func (w *world) publish(version string) control.Published {
 // version that it is offered, "builtin", or the reason of a refusal.
 func (w *world) serves() string {
 	w.t.Helper()
+	return w.servesOn(capstan.Android)
+}
+
+func (w *world) servesOn(platform capstan.Platform) string {
+	w.t.Helper()
 	snapshot, known, err := w.Catalog.App(app)
 	w.must(err)
 	if !known {
@@ -188,7 +193,7 @@ func (w *world) serves() string {
 	}
 	native, _ := capstan.ParseVersion("1.0.0")
 	d := decide.Decide(snapshot, decide.Overlay{}, &decide.Query{
-		At: time.Now(), Device: capstan.DeviceID{1}, Platform: capstan.Android, Running: "0.9.0", Native: "1.0.0",
+		At: time.Now(), Device: capstan.DeviceID{1}, Platform: platform, Running: "0.9.0", Native: "1.0.0",
 		NativeVersion: native, Prod: true,
 	})
 	switch d.Outcome {
