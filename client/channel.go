@@ -34,18 +34,18 @@ type Rules struct {
 }
 
 // ChannelEdit changes what is not nil; the rest stays, or for a new channel
-// takes the default.
+// takes the default. Empty lists are sent: they take every platform away.
 type ChannelEdit struct {
 	// omitzero and not omitempty: an empty list means none, and must be sent.
 	Default     *[]capstan.Platform `json:"default,omitzero"`
 	Platforms   *[]capstan.Platform `json:"platforms,omitzero"`
-	SelfAssign  *bool               `json:"self_assign,omitempty"`
-	Policy      *capstan.Policy     `json:"policy,omitempty" enum:"major,minor,patch,metadata,none"`
-	UnderNative *bool               `json:"under_native,omitempty"`
-	Prod        *bool               `json:"prod,omitempty"`
-	Dev         *bool               `json:"dev,omitempty"`
-	Device      *bool               `json:"device,omitempty"`
-	Emulator    *bool               `json:"emulator,omitempty"`
+	SelfAssign  *bool               `json:"self_assign,omitzero"`
+	Policy      *capstan.Policy     `json:"policy,omitzero" enum:"major,minor,patch,metadata,none"`
+	UnderNative *bool               `json:"under_native,omitzero"`
+	Prod        *bool               `json:"prod,omitzero"`
+	Dev         *bool               `json:"dev,omitzero"`
+	Device      *bool               `json:"device,omitzero"`
+	Emulator    *bool               `json:"emulator,omitzero"`
 }
 
 // NewChannel is what making a channel needs.

@@ -118,6 +118,7 @@ func newWorld(t *testing.T, change ...func(*api.Deps)) *world {
 	w.server.Config.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelWarn)
 	w.server.Start()
 	t.Cleanup(w.server.Close)
+	w.server.Client().Transport.(*http.Transport).ExpectContinueTimeout = time.Minute // as long as it takes
 	w.server.Client().Transport = &identified{t: t, next: w.server.Client().Transport, seen: map[string]bool{}}
 	w.token = w.newToken(capstan.Token{Scopes: []string{capstan.ScopeAdmin}})
 	w.Client = w.clientWith(w.token)
