@@ -44,7 +44,7 @@ type Server struct {
 	listener net.Listener
 	http     *http.Server
 	db       *store.DB
-	blobs    blob.Store
+	blobs    *disk.Store
 	catalog  *catalog.Catalog
 	ingest   *ingest.Ingest
 	control  *control.Control
@@ -259,8 +259,11 @@ func deadline(next http.Handler) http.Handler {
 
 // Health is the body of /healthz.
 type Health struct {
-	Status string `json:"status"` // "ok", or "stale" while the store cannot be followed
+	Status string `json:"status"` // "ok", "stale" while the store cannot be followed, or "degraded"
 	Stale  string `json:"stale,omitempty"`
+	// Storage is why uploads are refused until the server is started anew: the
+	// disk could not promise to keep what was written.
+	Storage string `json:"storage,omitempty"`
 
 	DroppedSightings int64 `json:"dropped_sightings"`
 	DuplicateEvents  int64 `json:"duplicate_events"`
@@ -272,6 +275,9 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	if err := s.catalog.Stale(); err != nil {
 		// Decisions go on from the last snapshot, so the node stays in service.
 		h.Status, h.Stale = "stale", err.Error()
+	}
+	if err := s.blobs.Degraded(); err != nil {
+		h.Status, h.Storage = "degraded", err.Error()
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
