@@ -168,6 +168,42 @@ func TestBodyOfSixteenKiBIsRead(t *testing.T) {
 	}
 }
 
+func TestBodyThatSaysItIsTooLargeIsNotRead(t *testing.T) {
+	t.Parallel()
+	h := newRig().handler(t)
+	sent := strings.NewReader(strings.Repeat(" ", maxBody+1))
+	req := httptest.NewRequest(http.MethodPost, "/updates", io.NopCloser(sent))
+	req.ContentLength = maxBody + 1
+	rec := httptest.NewRecorder()
+	if h.ServeHTTP(rec, req); rec.Code != 400 || sent.Len() != maxBody+1 {
+		t.Errorf("%d %s, %d bytes left", rec.Code, rec.Body, sent.Len())
+	}
+}
+
+// Java and JavaScript strings can hold half a character.
+func TestHalfACharacterIsReplaced(t *testing.T) {
+	t.Parallel()
+	r := newRig()
+	h := r.handler(t)
+	for _, half := range []string{`\ud800`, "\xff"} {
+		body := strings.Replace(text(t, info(nil)), `"custom_id":""`, `"custom_id":"a`+half+`"`, 1)
+		if status, got, _ := ask(t, h, http.MethodPost, "/updates", body); status != 200 {
+			t.Errorf("%q: %d %s", half, status, got)
+		}
+		if status, got, _ := ask(t, h, http.MethodPost, "/stats", strings.Replace(body, "{", `{"action":"set",`, 1)); status != 200 || contains(got, "error") {
+			t.Errorf("%q: %d %s", half, status, got)
+		}
+	}
+	for _, s := range r.seen {
+		if s.Device.CustomID != "a\uFFFD" {
+			t.Errorf("kept %q", s.Device.CustomID)
+		}
+	}
+	if len(r.events) != 2 {
+		t.Errorf("kept %d events, want 2", len(r.events))
+	}
+}
+
 // The memory of a request is used again by the next: nothing of one device may
 // show in another's.
 func TestNothingLeaksIntoTheNextRequest(t *testing.T) {

@@ -73,3 +73,18 @@ func holdQuestion(t *testing.T, q *question, in *fields, by rules) {
 		t.Fatalf("asked again: %v\n got %+v\nwant %+v", err, asked.Query, q.Query)
 	}
 }
+
+func TestClipKeepsCharactersWhole(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		in    string
+		limit int
+		want  string
+	}{
+		{"abc", 3, "abc"}, {"abcd", 3, "abc"}, {"aé", 2, "a"}, {"aé", 3, "aé"}, {"é", 1, ""}, {"a\x00b", 5, "a\uFFFDb"}, {"a\x00b", 2, "a"}, {"", 0, ""},
+	} {
+		if got := clip(tt.in, tt.limit); got != tt.want {
+			t.Errorf("clip(%q, %d) = %q, want %q", tt.in, tt.limit, got, tt.want)
+		}
+	}
+}

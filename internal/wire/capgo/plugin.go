@@ -114,7 +114,7 @@ func (p plugin) has(f feature) bool {
 // capabilities is what the core needs to know of a plugin.
 func (p plugin) capabilities() decide.Plugin {
 	c := decide.Plugin{
-		Unsupported: !p.electron && !p.silent && p.version.Major >= 1 && p.version.Major <= 4,
+		Unsupported: !p.electron && p.version.Major >= 1 && p.version.Major <= 4,
 		NoBuiltin:   !p.has(goesBuiltin),
 		ChecksKeyID: p.has(hearsKeyMismatch),
 		NeedsSeal:   p.has(failsClosed),

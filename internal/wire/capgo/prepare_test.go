@@ -83,6 +83,13 @@ func TestGzipOnlyWhereItHelps(t *testing.T) {
 	r := bigRig()
 	app := r.compile(t)
 	Prepare(app, nil, public)
+	small := newRig()
+	small.bundle().Archive, small.bundle().ArchiveCRC32 = "", ""
+	tiny := small.compile(t)
+	Prepare(tiny, nil, public)
+	if a := tiny.Bundles["id-1.2.0"].Answers[0]; a.Identity == nil || a.Gzip != nil {
+		t.Errorf("%d bytes were compressed to %d", len(a.Identity), len(a.Gzip))
+	}
 	for f, a := range app.Bundles["id-1.2.0"].Answers {
 		if a.Gzip != nil && len(a.Gzip) >= len(a.Identity) {
 			t.Errorf("form %s: %d bytes compressed, %d plain", decide.Form(f), len(a.Gzip), len(a.Identity))
@@ -100,6 +107,30 @@ func TestBundleWithoutZipStillHasAnAddress(t *testing.T) {
 	_, got, _ := ask(t, r.handler(t), "POST", "/updates", info(nil))
 	if want := `"url":"` + public + `/blobs/none"`; !contains(got, want) {
 		t.Errorf("%s\nwant %s in it", got, want)
+	}
+}
+
+// An empty manifest installs nothing and fails on every client, so a bundle
+// without a list of files is offered as its zip (device-clients.md §3.2).
+func TestEmptyManifestIsNeverSent(t *testing.T) {
+	t.Parallel()
+	r := newRig()
+	r.state.Files = nil
+	if _, got, _ := ask(t, r.handler(t), "POST", "/updates", info(nil)); contains(got, "manifest") || !contains(got, `"url":`) {
+		t.Errorf("offer without files: %s", got)
+	}
+}
+
+// A form that was not prepared is encoded when it is asked for, never left out.
+func TestOfferThatWasNotPrepared(t *testing.T) {
+	t.Parallel()
+	r := newRig()
+	h := r.handler(t)
+	_, want, _ := ask(t, h, "POST", "/updates", info(nil))
+	app := r.compile(t)
+	r.counted.deps.App = func(string) (*decide.App, bool, error) { return app, true, nil }
+	if _, got, _ := ask(t, h, "POST", "/updates", info(nil)); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 

@@ -394,6 +394,10 @@ func TestManifestSize(t *testing.T) {
 	if status != 200 || got != want {
 		t.Errorf("got  %d %s\nwant 200 %s", status, got, want)
 	}
+	r.bundle().State = capstan.BundleGone
+	if _, got, _ = ask(t, r.handler(t), http.MethodPost, "/updates/manifest_size", body); !strings.HasPrefix(got, `{"totalSize":0,"knownFiles":0,"unknownFiles":3,`) {
+		t.Errorf("sizes of a bundle whose bytes are gone: %s", got)
+	}
 	status, got, _ = ask(t, r.handler(t), http.MethodPost, "/updates/manifest_size", info(map[string]any{"x": strings.Repeat("x", 4<<20)}))
 	if status != 400 || !strings.Contains(got, "too large") {
 		t.Errorf("a body above 4 MiB: %d %s", status, got)
