@@ -57,7 +57,7 @@ func (a *api) authorize(r *http.Request, op *huma.Operation) error {
 // How long a caller is waited for. A body has to keep arriving, and to arrive
 // at a least rate over all; an answer has to be taken piece by piece.
 const (
-	stalled    = 30 * time.Second // without a byte, or to take pieceBytes
+	stalled    = 30 * time.Second // without a byte, or to send or take pieceBytes
 	grace      = time.Minute      // for a body of any size, and then
 	slowest    = 50_000           // bytes a second
 	pieceBytes = 64 << 10
@@ -101,7 +101,7 @@ func (b *arriving) Read(p []byte) (int, error) {
 		limit = b.end
 	}
 	b.deadline(limit)
-	n, err := b.ReadCloser.Read(p)
+	n, err := b.ReadCloser.Read(p[:min(len(p), pieceBytes)])
 	b.read += int64(n)
 	switch {
 	case errors.Is(err, io.EOF):
