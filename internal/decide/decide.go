@@ -7,14 +7,14 @@ import (
 
 // Decide returns what the device gets. It does not allocate.
 func Decide(a *App, o Overlay, q *Query) Decision {
-	w := walk{look: look{app: a, q: q}, overlay: o}
+	w := walk{app: a, q: q, overlay: o}
 	return w.decide()
 }
 
 // Explain is Decide with every gate it passed, in order.
 func Explain(a *App, o Overlay, q *Query) (Decision, []Step) {
 	var steps []Step
-	w := walk{look: look{app: a, q: q}, overlay: o, steps: &steps}
+	w := walk{app: a, q: q, overlay: o, steps: &steps}
 	d := w.decide()
 	return d, steps
 }
@@ -22,7 +22,7 @@ func Explain(a *App, o Overlay, q *Query) (Decision, []Step) {
 // Resolve returns the channel that Decide would look at; false when there is
 // none.
 func Resolve(a *App, o Overlay, q *Query) (*Channel, bool) {
-	w := walk{look: look{app: a, q: q}, overlay: o}
+	w := walk{app: a, q: q, overlay: o}
 	w.resolve()
 	return w.channel, w.channel != nil
 }
@@ -279,7 +279,7 @@ func (w *walk) electronBack() Decision {
 		if !w.goodFallback(c) || w.unsuitable(c) != "" {
 			continue
 		}
-		quiet := walk{look: look{app: w.app, q: w.q, channel: w.channel, target: c}}
+		quiet := walk{app: w.app, q: w.q, channel: w.channel, target: c}
 		if quiet.gates() == "" {
 			w.notef("withdrawn", true, "the device runs %s, which was taken back: it gets an earlier release, %s", w.q.Running, c.release.Version)
 			w.target = c

@@ -66,7 +66,7 @@ func offer(n, second int, version string, release int64) ingest.Sighting {
 	s := sighting(n, second, "1.0.0")
 	s.Decision = decide.Decision{
 		Outcome: capstan.Offer, Reason: capstan.ReasonNewRelease,
-		Bundle: &decide.Bundle{Bundle: capstan.Bundle{Version: version}}, Release: &capstan.Release{Number: release},
+		Bundle: &decide.Bundle{Version: version}, Release: &capstan.Release{Number: release},
 	}
 	return s
 }

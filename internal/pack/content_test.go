@@ -141,7 +141,7 @@ func TestGainMustBeMoreThanTenBytes(t *testing.T) {
 func TestFirstErrorOfSendingStopsTheRest(t *testing.T) {
 	t.Parallel()
 	files := with()
-	for _, n := range strings.Split(words(1, 2000), "\n") {
+	for n := range strings.SplitSeq(words(1, 2000), "\n") {
 		files["f"+strings.Map(func(r rune) rune {
 			if r >= '0' && r <= '9' {
 				return r

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -23,9 +24,7 @@ var app = map[string]string{
 // with returns app with more files, in pairs of path and content.
 func with(pairs ...string) map[string]string {
 	files := map[string]string{}
-	for k, v := range app {
-		files[k] = v
-	}
+	maps.Copy(files, app)
 	for i := 0; i < len(pairs); i += 2 {
 		files[pairs[i]] = pairs[i+1]
 	}

@@ -52,7 +52,7 @@ func newSite(ctx context.Context) (*site, error) {
 		return nil, err
 	}
 	all := capstan.AllPlatforms.List()
-	_, err = c.CreateChannel(ctx, benchApp, client.NewChannel{Name: "production", ChannelEdit: client.ChannelEdit{Default: &all}})
+	_, err = c.CreateChannel(ctx, benchApp, client.NewChannel{Name: "production", Default: &all})
 	return s, err
 }
 

@@ -61,7 +61,7 @@ func bigRig() *rig {
 	files := r.state.Files["id-1.2.0"]
 	for i := range 198 {
 		d := capstan.DigestOf(fmt.Append(nil, i))
-		files = append(files, capstan.StoredFile{File: capstan.File{Path: fmt.Sprintf("assets/chunk-%03d.js", i), Digest: d, Size: 9000}, Encoding: capstan.Brotli, Blob: d, BlobBytes: 3000})
+		files = append(files, capstan.StoredFile{Path: fmt.Sprintf("assets/chunk-%03d.js", i), Digest: d, Size: 9000, Encoding: capstan.Brotli, Blob: d, BlobBytes: 3000})
 	}
 	r.state.Files["id-1.2.0"] = files
 	r.quiet = true

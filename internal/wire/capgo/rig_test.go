@@ -81,8 +81,8 @@ func (r *rig) release(version string) {
 		}
 		plain, br := capstan.DigestOf([]byte("plain"+version)), capstan.DigestOf([]byte("br"+version))
 		r.state.Files[b.ID] = []capstan.StoredFile{
-			{File: capstan.File{Path: "index.html", Digest: plain, Size: 5}, Encoding: capstan.Identity, Blob: plain, BlobBytes: 5},
-			{File: capstan.File{Path: "äpp #1?.js", Digest: br, Size: 9000}, Encoding: capstan.Brotli, Blob: plain, BlobBytes: 77},
+			{Path: "index.html", Digest: plain, Size: 5, Encoding: capstan.Identity, Blob: plain, BlobBytes: 5},
+			{Path: "äpp #1?.js", Digest: br, Size: 9000, Encoding: capstan.Brotli, Blob: plain, BlobBytes: 77},
 		}
 	}
 	r.state.Releases = append(r.state.Releases, rel)
