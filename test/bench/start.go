@@ -54,15 +54,15 @@ func startUp(ctx context.Context, o options) ([]row, error) {
 	}, nil
 }
 
-// resident is the memory of a process that is its own, in MB: without the pages
-// of the executable, which the kernel can drop and shares between processes.
+// resident is the memory of a process in MB, the pages of its executable
+// included.
 func resident(pid int) float64 {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0
 	}
 	for line := range bytes.Lines(b) {
-		if v, ok := bytes.CutPrefix(line, []byte("RssAnon:")); ok {
+		if v, ok := bytes.CutPrefix(line, []byte("VmRSS:")); ok {
 			kb, _ := strconv.ParseFloat(string(bytes.Fields(v)[0]), 64)
 			return kb / 1000
 		}
