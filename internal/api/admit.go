@@ -55,18 +55,20 @@ func (a *api) authorize(r *http.Request, op *huma.Operation) error {
 }
 
 // How long a caller is waited for. A body has to keep arriving, and to arrive
-// at a least rate over all; an answer has to be taken piece by piece.
+// at a least rate over all; an answer has to be taken piece by piece. Taking
+// has more time than sending, since net/http waits for the rest of a body that
+// was refused before it sends the refusal.
 const (
-	stalled    = 30 * time.Second // without a byte, or to send or take pieceBytes
+	stalled    = 30 * time.Second // to send the next bytes
+	untaken    = time.Minute      // to take a piece
 	grace      = time.Minute      // for a body of any size, and then
 	slowest    = 50_000           // bytes a second
 	pieceBytes = 64 << 10
 	largest    = 1 << 31 // no body that is read is larger
 )
 
-// arriving is a request body that is read under deadlines. It lifts them at
-// its end: net/http goes on reading then, to notice a caller that goes away,
-// and would take a deadline that passes for one.
+// arriving is a request body that is read under deadlines. At its end net/http
+// lifts them, so what is done with a body may take longer.
 type arriving struct {
 	io.ReadCloser
 	control *http.ResponseController
@@ -76,8 +78,8 @@ type arriving struct {
 	length  int64 // -1: not said
 }
 
-// arrives puts the body of r under deadlines, from now on: also one that
-// nobody reads is read by net/http after the answer, up to a limit.
+// arrives puts the body of r under deadlines, from now on: one that no handler
+// reads is read by net/http after the answer, up to a limit.
 func arrives(w http.ResponseWriter, r *http.Request, now func() time.Time) {
 	if r.Body == http.NoBody {
 		return
@@ -104,8 +106,6 @@ func (b *arriving) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p[:min(len(p), pieceBytes)])
 	b.read += int64(n)
 	switch {
-	case errors.Is(err, io.EOF):
-		b.deadline(time.Time{})
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = b.failed(capstan.CodeTooSlow, err, "the body did not arrive in time: %d bytes of it did", b.read)
 	case errors.Is(err, io.ErrUnexpectedEOF):

@@ -146,7 +146,6 @@ func (a *api) guard(next http.Handler) http.Handler {
 			if p := recover(); p != nil {
 				a.panicked(sent, r, p)
 			}
-			sent.end()
 		}()
 		if r.URL.Path != OpenAPIPath {
 			p, err := a.authenticate(r)

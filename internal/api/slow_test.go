@@ -145,7 +145,7 @@ func TestBodyOfARefusedRequestIsNotWaitedFor(t *testing.T) {
 }
 
 // The deadlines of a body end with the body: what is done with it may take
-// longer.
+// longer. It is net/http that lifts them.
 func TestWorkMayTakeLongerThanABody(t *testing.T) {
 	t.Parallel()
 	works := func(a *api) http.Handler {
@@ -178,15 +178,15 @@ func TestAnswerThatNobodyTakesIsGivenUp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		<-time.After(stalled + time.Second)
+		<-time.After(untaken + time.Second)
 		if _, err := io.ReadAll(resp.Body); !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("after %v without reading, the answer ends with %v", stalled, err)
+			t.Errorf("after %v without reading, the answer ends with %v", untaken, err)
 		}
 	})
 }
 
 // Someone who reads slowly but goes on gets the whole answer, and the next one
-// on the same connection after a pause.
+// on the same connection after a pause, since net/http lifts the deadline.
 func TestSlowReaderGetsEverything(t *testing.T) {
 	t.Parallel()
 	slowly(t, whole, func(t *testing.T, conn net.Conn, token string) {
@@ -205,12 +205,12 @@ func TestSlowReaderGetsEverything(t *testing.T) {
 			var n int64
 			n, err = io.CopyN(io.Discard, resp.Body, pieceBytes/2)
 			got += int(n)
-			<-time.After(stalled / 3)
+			<-time.After(untaken / 3)
 		}
-		if got != len(want) || !errors.Is(err, io.EOF) || time.Since(begin) < stalled {
+		if got != len(want) || !errors.Is(err, io.EOF) || time.Since(begin) < untaken {
 			t.Errorf("got %d of %d bytes in %v, then %v", got, len(want), time.Since(begin), err)
 		}
-		<-time.After(2 * stalled)
+		<-time.After(2 * untaken)
 		send(conn, "GET /v1/whoami HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer "+token+"\r\n\r\n")
 		resp, err = http.ReadResponse(r, nil)
 		if err != nil || resp.StatusCode != http.StatusOK {
