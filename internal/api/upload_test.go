@@ -74,7 +74,7 @@ func TestContentsAreKeptInBothForms(t *testing.T) {
 		{"brotli", content(text), capstan.Brotli, br},
 	} {
 		for range 2 { // it is idempotent
-			err := w.PutContent(t.Context(), app, tt.content, tt.encoding, capstan.DigestOf(tt.body), int64(len(tt.body)), bytes.NewReader(tt.body))
+			err := w.PutContent(t.Context(), app, tt.content, tt.encoding, capstan.DigestOf(tt.body), int64(len(tt.body)), struct{ io.Reader }{bytes.NewReader(tt.body)})
 			if err != nil {
 				t.Errorf("%s: %v", tt.name, err)
 			}
