@@ -35,7 +35,7 @@ type Bundle struct {
 // NewBundle registers a bundle whose bytes the server has.
 type NewBundle struct {
 	Version   string                      `json:"version" maxLength:"64"`
-	Files     []capstan.File              `json:"files" doc:"the whole manifest" maxItems:"20000"`
+	Files     []capstan.File              `json:"files" doc:"the whole manifest"`
 	Archive   capstan.Digest              `json:"archive" doc:"SHA-256 of the zip"`
 	NativeMin map[capstan.Platform]string `json:"native_min,omitempty"`
 	Link      string                      `json:"link,omitempty"`

@@ -45,14 +45,23 @@ func New(server, token string, o Options) (*Client, error) {
 		return nil, capstan.Errorf(capstan.CodeInvalid, "server %q is not an http(s) address", server).
 			On("server").Hint("capstan login --server https://updates.example.com")
 	}
-	c := &Client{base: u, token: token, http: o.HTTP, agent: o.UserAgent}
-	if c.http == nil {
-		c.http = http.DefaultClient
-	}
+	c := &Client{base: u, token: token, http: noRedirects(o.HTTP), agent: o.UserAgent}
 	if c.agent == "" {
 		c.agent = "capstan"
 	}
 	return c, nil
+}
+
+// noRedirects returns a copy of h, or of http.DefaultClient, that stays with
+// the server it was told: the token is not for another, and a redirected POST
+// would become a GET.
+func noRedirects(h *http.Client) *http.Client {
+	stays := http.Client{}
+	if h != nil {
+		stays = *h
+	}
+	stays.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &stays
 }
 
 // Server returns the origin that the client talks to.
@@ -101,6 +110,9 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	u := *c.base
 	escaped := make([]string, len(r.path))
 	for i, p := range r.path {
+		if p == "" {
+			return nil, capstan.Errorf(capstan.CodeInvalid, "a name in /v1/%s is empty", strings.Join(r.path, "/"))
+		}
 		escaped[i] = escape(p)
 	}
 	u.RawPath = c.base.EscapedPath() + "/v1/" + strings.Join(escaped, "/")
@@ -165,6 +177,10 @@ func cause(err error) error {
 // problem turns an error answer into a capstan.Error. An answer that is not
 // ours (a proxy's page, another server) keeps its status line.
 func problem(resp *http.Response, host string) error {
+	if to, err := resp.Location(); err == nil && resp.StatusCode < 400 {
+		return capstan.Errorf(capstan.CodeUnreachable, "%s sends callers on to %s://%s, which the token was not meant for", host, to.Scheme, to.Host).
+			Hint("if that is your server: capstan login --server " + to.Scheme + "://" + to.Host)
+	}
 	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	var p Problem
 	if err := json.Unmarshal(b, &p); err != nil || p.Code == "" {
@@ -181,6 +197,10 @@ func problem(resp *http.Response, host string) error {
 	}
 }
 
+// maxAnswer is how much of an answer is read: several times the files of the
+// largest bundle.
+const maxAnswer = 256 << 20
+
 // call sends r and decodes the answer into out, unless out is nil.
 func (c *Client) call(ctx context.Context, r request, out any) error {
 	resp, err := c.send(ctx, r)
@@ -188,7 +208,7 @@ func (c *Client) call(ctx context.Context, r request, out any) error {
 		return err
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return capstan.Errorf(capstan.CodeUnreachable, "the answer of %s broke off: %w", c.base.Host, err)
 	}

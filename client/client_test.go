@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/capstan-ota/capstan"
@@ -31,6 +33,40 @@ func TestOtherServersAreToldFromOurs(t *testing.T) {
 		if _, err = c.Whoami(t.Context()); capstan.CodeOf(err) != capstan.CodeUnreachable {
 			t.Errorf("nobody listens: got %v", err)
 		}
+	}
+}
+
+// A token goes to the server that it is for and nowhere else.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Bool
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Store(true) }))
+	defer other.Close()
+	s := httptest.NewServer(http.RedirectHandler(other.URL+"/v1/whoami", http.StatusMovedPermanently))
+	defer s.Close()
+	for name, h := range map[string]*http.Client{"own": s.Client(), "default": nil} {
+		c, err := client.New(s.URL, "secret", client.Options{HTTP: h})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Whoami(t.Context())
+		if capstan.CodeOf(err) != capstan.CodeUnreachable || asked.Load() || !strings.Contains(err.Error(), other.URL) {
+			t.Errorf("%s client: got %v; the other server was asked: %t", name, err, asked.Load())
+		}
+	}
+}
+
+func TestEmptyNamesAreNotSent(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Bool
+	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Store(true) }))
+	defer s.Close()
+	c, err := client.New(s.URL, "secret", client.Options{HTTP: s.Client()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.DeleteChannel(t.Context(), "com.example.app", "", 5); capstan.CodeOf(err) != capstan.CodeInvalid || asked.Load() {
+		t.Errorf("got %v; the server was asked: %t", err, asked.Load())
 	}
 }
 

@@ -19,7 +19,7 @@ type (
 	missingIn struct {
 		AppPath
 		Body struct {
-			Contents []client.Content `json:"contents" maxItems:"20000"`
+			Contents []client.Content `json:"contents" doc:"at most as many as a bundle may have files"`
 		}
 	}
 	missingOut struct {
@@ -82,6 +82,9 @@ func upload(id, path, summary string) huma.Operation {
 }
 
 func (a *api) missingContents(ctx context.Context, in *missingIn) (*missingOut, error) {
+	if n, limit := len(in.Body.Contents), a.Control.Limits.Resolve().Files; n > limit {
+		return nil, a.fail(ctx, capstan.Errorf(capstan.CodeTooLarge, "the request names %d contents, at most %d are looked for", n, limit).On("contents"))
+	}
 	wants := make([]store.Want, len(in.Body.Contents))
 	for i, c := range in.Body.Contents {
 		wants[i] = store.Want{Digest: c.Digest, Bytes: c.Size, Encoding: c.Encoding}

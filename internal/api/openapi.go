@@ -19,6 +19,7 @@ func OpenAPI() ([]byte, error) {
 	h := humago.New(http.NewServeMux(), a.config())
 	a.register(h)
 	describeErrors(h.OpenAPI())
+	describeShapes(h.OpenAPI())
 	b, err := h.OpenAPI().MarshalJSON()
 	if err != nil {
 		return nil, fmt.Errorf("encode OpenAPI: %w", err)
@@ -43,6 +44,52 @@ func describeErrors(o *huma.OpenAPI) {
 	}
 	delete(o.Components.Schemas.Map(), "ErrorModel")
 	delete(o.Components.Schemas.Map(), "ErrorDetail")
+}
+
+// describeShapes says what huma does not know: we send no null for an empty
+// list, and may add fields to what we send, so only what callers send is
+// closed.
+func describeShapes(o *huma.OpenAPI) {
+	shapes := o.Components.Schemas
+	sent := map[*huma.Schema]bool{} // by callers
+	for _, item := range o.Paths {
+		for _, op := range operations(item) {
+			if op.RequestBody == nil {
+				continue
+			}
+			for _, m := range op.RequestBody.Content {
+				eachShape(shapes, m.Schema, sent)
+			}
+		}
+	}
+	for _, s := range shapes.Map() {
+		all := map[*huma.Schema]bool{}
+		eachShape(shapes, s, all)
+		for s := range all {
+			s.Nullable = s.Nullable && s.Type != huma.TypeArray
+			if s.AdditionalProperties == false && !sent[s] {
+				s.AdditionalProperties = nil
+			}
+		}
+	}
+}
+
+// eachShape collects s and every shape in it.
+func eachShape(r huma.Registry, s *huma.Schema, all map[*huma.Schema]bool) {
+	if s != nil && s.Ref != "" {
+		s = r.SchemaFromRef(s.Ref)
+	}
+	if s == nil || all[s] {
+		return
+	}
+	all[s] = true
+	eachShape(r, s.Items, all)
+	for _, p := range s.Properties {
+		eachShape(r, p, all)
+	}
+	if of, ok := s.AdditionalProperties.(*huma.Schema); ok {
+		eachShape(r, of, all)
+	}
 }
 
 // operations returns what is there of a path.

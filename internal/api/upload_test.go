@@ -219,3 +219,17 @@ func TestUploadThatIsCutLeavesNothing(t *testing.T) {
 		t.Errorf("a cut connection was logged as the server's fault: %s", w.log)
 	}
 }
+
+func TestTooManyAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).published()
+	before := w.number()
+	_, err := w.MissingContents(t.Context(), app, make([]client.Content, 20_001))
+	w.wantCode("contents", err, capstan.CodeTooLarge)
+	files := make([]capstan.File, 20_001)
+	_, err = w.RegisterBundle(t.Context(), app, client.NewBundle{Version: "2.0.0", Files: files, Archive: zeros})
+	w.wantCode("files", err, capstan.CodeTooLarge)
+	if w.number() != before {
+		t.Error("the refusals made changes")
+	}
+}
