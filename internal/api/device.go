@@ -136,6 +136,9 @@ func (a *api) asked(ctx context.Context, in *whyIn) (Asked, error) {
 	if _, err := a.Control.App(ctx, principal(ctx), auth.ReadDevice, in.App); err != nil {
 		return Asked{}, err
 	}
+	if id, _ := in.Body.Query["app_id"].(string); id != "" && id != in.App {
+		return Asked{}, capstan.Errorf(capstan.CodeInvalid, "the query is of app %.140q, not of %q", id, in.App).On("query")
+	}
 	raw, err := json.Marshal(in.Body.Query)
 	if err != nil {
 		return Asked{}, capstan.Errorf(capstan.CodeInvalid, "the query cannot be read: %w", err).On("query")

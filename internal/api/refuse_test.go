@@ -268,6 +268,7 @@ func TestInputThatIsRefused(t *testing.T) {
 		{name: "why of nobody", method: "POST", path: apps + "/why", body: `{}`, status: 422, code: capstan.CodeInvalid, field: "device"},
 		{name: "why of both", method: "POST", path: apps + "/why", body: `{"device":"x","query":{}}`, status: 422, code: capstan.CodeInvalid, field: "device"},
 		{name: "why of a bad query", method: "POST", path: apps + "/why", body: `{"query":{"platform":"web"}}`, status: 422, code: capstan.CodeInvalid, field: "query"},
+		{name: "why of another app", method: "POST", path: apps + "/why", body: `{"query":{"app_id":"com.example.b"}}`, status: 422, code: capstan.CodeInvalid, field: "query", says: []string{"com.example.b"}},
 		{name: "diff from nowhere", method: "GET", path: apps + "/bundles/1.0.1/diff", status: 422, code: capstan.CodeInvalid, field: "from"},
 		{name: "digest", method: "POST", path: apps + "/contents/missing", body: `{"contents":[{"digest":"abc","size":1}]}`, status: 422, code: capstan.CodeInvalid, says: []string{"hex"}},
 		{name: "path of a digest", method: "PUT", path: apps + "/archives/..%2f..%2fetc", body: "x", status: 422, code: capstan.CodeInvalid, says: []string{"hex"}},
