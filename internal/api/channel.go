@@ -59,10 +59,8 @@ func (a *api) registerChannels(h huma.API) {
 func (a *api) channelShape(c capstan.Channel) client.Channel {
 	out := client.Channel{
 		Name: c.Name, ID: c.Seq, Default: c.Default.List(), FormerDefault: c.FormerDefault.List(),
-		Rules: client.Rules{
-			Platforms: c.Platforms.List(), SelfAssign: c.SelfAssign, Policy: c.Policy, UnderNative: c.UnderNative,
-			Prod: c.Prod, Dev: c.Dev, Device: c.Device, Emulator: c.Emulator,
-		},
+		Platforms: c.Platforms.List(), SelfAssign: c.SelfAssign, Policy: c.Policy, UnderNative: c.UnderNative,
+		Prod: c.Prod, Dev: c.Dev, Device: c.Device, Emulator: c.Emulator,
 		CreatedAt: c.CreatedAt, Number: c.Number, Live: []client.Release{},
 	}
 	for _, r := range a.live(c.App, c.Name) {

@@ -74,9 +74,8 @@ func TestChannels(t *testing.T) {
 
 	ios, yes, no, policy := []capstan.Platform{capstan.IOS}, true, false, capstan.Policy("minor")
 	made := get(w, func() (client.ChannelChanged, error) {
-		return w.CreateChannel(ctx, app, client.NewChannel{Name: "team/beta", ChannelEdit: client.ChannelEdit{
-			Default: &ios, SelfAssign: &yes, Policy: &policy, Emulator: &no,
-		}})
+		return w.CreateChannel(ctx, app, client.NewChannel{Name: "team/beta",
+			Default: &ios, SelfAssign: &yes, Policy: &policy, Emulator: &no})
 	})
 	if !slices.Equal(made.Default, ios) || !made.SelfAssign || made.Policy != "minor" || made.Emulator || !made.Prod || len(made.Live) != 0 || made.Live == nil {
 		t.Errorf("made %+v", made)

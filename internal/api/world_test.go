@@ -200,7 +200,7 @@ func (w *world) published() *world {
 	get(w, func() (client.App, error) { return w.CreateApp(ctx, client.NewApp{ID: app, Name: "Example"}) })
 	all := capstan.AllPlatforms.List()
 	get(w, func() (client.ChannelChanged, error) {
-		return w.CreateChannel(ctx, app, client.NewChannel{Name: "production", ChannelEdit: client.ChannelEdit{Default: &all}})
+		return w.CreateChannel(ctx, app, client.NewChannel{Name: "production", Default: &all})
 	})
 	w.write(func(tx *store.Tx) error { return tx.CreateApp(capstan.App{ID: elsewhere, Org: "another"}) })
 	for _, version := range []string{"1.0.1", "1.0.2"} {

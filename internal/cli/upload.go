@@ -220,10 +220,7 @@ func (u *upload) put(ctx context.Context, c *pack.Stored) error {
 		return err
 	}
 	defer body.Close()
-	// Nothing but Read is shown to the transport: it would hand a file to the
-	// system's sendfile, past the check that the file is still what was hashed.
-	plain := struct{ io.Reader }{body}
-	return u.client.PutContent(ctx, u.app, client.Content{Digest: c.Digest, Size: c.Size}, c.Encoding, c.Blob, c.BlobBytes, plain)
+	return u.client.PutContent(ctx, u.app, client.Content{Digest: c.Digest, Size: c.Size}, c.Encoding, c.Blob, c.BlobBytes, body)
 }
 
 // sendArchive deflates the zip into a temporary file, whose digest says whether

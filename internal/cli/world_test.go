@@ -110,11 +110,10 @@ type developer struct {
 func newDeveloper(t *testing.T, s site) *developer {
 	t.Helper()
 	home := t.TempDir()
-	d := &developer{t: t, World: World{
+	d := &developer{t: t,
 		In: strings.NewReader(""), Dir: filepath.Join(home, "project"),
 		Environ: []string{"HOME=" + home, "PATH="}, Now: time.Now, Random: rand.Reader,
-		Wait: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }, HTTP: &http.Client{},
-	}}
+		Wait: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }, HTTP: &http.Client{}}
 	if s.url != "" {
 		d.Environ = append(d.Environ, "CAPSTAN_URL="+s.url, "CAPSTAN_TOKEN="+s.token)
 	}

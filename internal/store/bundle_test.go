@@ -137,7 +137,7 @@ func TestBundleNeedsContentsOfItsOwnOrganisation(t *testing.T) {
 		lease := time.Now().Add(time.Hour)
 		b, files := newBundle(t, db, "1.0.0", lease)
 		theirs := upload(t, db, "other", "secret", capstan.Identity, lease).StoredFile("secret.js")
-		nobodys := capstan.StoredFile{File: capstan.File{Path: "x", Digest: capstan.EmptyDigest}, Encoding: capstan.Identity, Blob: capstan.EmptyDigest}
+		nobodys := capstan.StoredFile{Path: "x", Digest: capstan.EmptyDigest, Encoding: capstan.Identity, Blob: capstan.EmptyDigest}
 		for name, extra := range map[string]capstan.StoredFile{"of another organisation": theirs, "of nobody": nobodys} {
 			before := number(t, db)
 			_, err := db.Write(t.Context(), "tester", func(tx *store.Tx) error { return tx.CreateBundle(b, append(files, extra)) })

@@ -347,5 +347,5 @@ func raceUpload(t *testing.T, db *store.DB, d *disk, version, text string) (b ca
 		}
 	}
 	b = capstan.Bundle{ID: version, App: app, Version: version, Archive: zip}
-	return b, []capstan.StoredFile{{File: capstan.File{Path: "index.html", Digest: file}, Encoding: capstan.Identity, Blob: file}}, true
+	return b, []capstan.StoredFile{{Path: "index.html", Digest: file, Encoding: capstan.Identity, Blob: file}}, true
 }

@@ -68,7 +68,7 @@ type Content struct {
 // StoredFile puts the content under a path.
 func (c Content) StoredFile(path string) capstan.StoredFile {
 	return capstan.StoredFile{
-		File:     capstan.File{Path: path, Digest: c.Digest, Size: c.Bytes},
+		Path: path, Digest: c.Digest, Size: c.Bytes,
 		Encoding: c.Encoding, Blob: c.Blob, BlobBytes: c.BlobBytes,
 	}
 }

@@ -267,6 +267,9 @@ func TestFailureNeedsAnOfferOfThatVersion(t *testing.T) {
 		}
 		want[0].Release = 9
 		got, err := db.Failures(t.Context(), app, deviceID(1))
+		if err != nil {
+			t.Fatal(err)
+		}
 		diff(t, "stored", want, got)
 		var all []capstan.Failure
 		err = db.EachFailure(t.Context(), func(f capstan.Failure) error { all = append(all, f); return nil })

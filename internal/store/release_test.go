@@ -36,6 +36,9 @@ func TestReleaseIsNumberedEndedAndSteered(t *testing.T) {
 		write(t, db, func(tx *store.Tx) error { return tx.SetRollout(app, 2, 2500, true) })
 		want.ShareBP, want.Paused = 2500, true
 		got, err := db.Release(t.Context(), app, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
 		diff(t, "paused release", want, got)
 		write(t, db, func(tx *store.Tx) error { return tx.EndRelease(app, 2, capstan.EndQuarantined) })
 		want.EndedAt, want.EndReason = clock.Now(), capstan.EndQuarantined
