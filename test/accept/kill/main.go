@@ -139,7 +139,7 @@ func (r *run) cycle() error {
 			}
 		})
 	}
-	time.Sleep(time.Duration(100+r.random.IntN(600)) * time.Millisecond)
+	<-time.After(time.Duration(100+r.random.IntN(600)) * time.Millisecond)
 	err = server.Process.Kill()
 	killed = true
 	_ = server.Wait() // killed, as it was told to be
