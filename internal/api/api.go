@@ -214,6 +214,8 @@ func (a *api) fail(ctx context.Context, err error) *problem {
 	p := problemOf(err, requestID(ctx))
 	if p.Status >= http.StatusInternalServerError && ctx.Err() == nil {
 		a.Log.ErrorContext(ctx, "request failed", "request", p.Request, "code", p.Code, "error", err)
+	} else {
+		a.Log.InfoContext(ctx, "request refused", "request", p.Request, "code", p.Code)
 	}
 	return p
 }
