@@ -17,8 +17,8 @@ import (
 	"github.com/capstan-ota/capstan"
 )
 
-// evalTimeout stops a config that never ends.
-const evalTimeout = 10 * time.Second
+// evalLimit stops a config that never ends.
+const evalLimit = 10 * time.Second
 
 // evaluate runs a config in this process: esbuild makes one script of it and
 // what it imports, goja runs the script with the process.env of the command.
@@ -29,7 +29,7 @@ func (s *session) evaluate(ctx context.Context, file string) ([]byte, error) {
 		return nil, err
 	}
 	vm := goja.New()
-	stop := time.AfterFunc(evalTimeout, func() { vm.Interrupt(fmt.Errorf("it runs for more than %s", evalTimeout)) })
+	stop := time.AfterFunc(s.evalLimit, func() { vm.Interrupt(fmt.Errorf("it runs for more than %s", s.evalLimit)) })
 	defer stop.Stop()
 	defer context.AfterFunc(ctx, func() { vm.Interrupt(ctx.Err()) })()
 

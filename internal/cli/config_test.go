@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/capstan-ota/capstan"
 )
@@ -131,6 +134,24 @@ func TestWrongConfigIsNamedWithFileAndLine(t *testing.T) {
 				t.Errorf("code %s", f.Code)
 			}
 		})
+	}
+}
+
+func TestConfigThatNeverEndsIsStopped(t *testing.T) {
+	t.Parallel()
+	d := newDeveloper(t, site{})
+	d.write("capacitor.config.js", "while (true) {}")
+	s := newSession(d.World)
+	s.evalLimit = 50 * time.Millisecond
+	_, err := s.evaluate(t.Context(), filepath.Join(d.Dir, "capacitor.config.js"))
+	if capstan.CodeOf(err) != capstan.CodeConfig || !strings.Contains(err.Error(), "runs for more than 50ms") {
+		t.Errorf("the error is %v", err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	s.evalLimit = time.Hour
+	stop()
+	if _, err := s.evaluate(ctx, filepath.Join(d.Dir, "capacitor.config.js")); !errors.Is(err, context.Canceled) {
+		t.Errorf("after a signal the error is %v", err)
 	}
 }
 

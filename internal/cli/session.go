@@ -25,11 +25,12 @@ type session struct {
 	chdir      string
 	configFlag string
 
-	config *config // read at most once
+	config    *config       // read at most once
+	evalLimit time.Duration // for a config that is evaluated
 }
 
 func newSession(w World) *session {
-	return &session{World: w, screen: &term.Screen{
+	return &session{World: w, evalLimit: evalLimit, screen: &term.Screen{
 		In: w.In, Out: w.Out, Err: w.Err, InTTY: w.InTTY, OutTTY: w.OutTTY, ErrTTY: w.ErrTTY,
 		Colour: w.env("NO_COLOR") == "" && w.env("TERM") != "dumb", Now: w.Now,
 	}}

@@ -538,6 +538,36 @@ func TestUploadWarnsOfDevicesThatWouldRefuse(t *testing.T) {
 	}
 }
 
+func TestDamagedDownloadIsNotWritten(t *testing.T) {
+	t.Parallel()
+	s, d := ready(t)
+	d.ok("bundle", "upload")
+	d.ok("bundle", "download", "1.0.0", "-o", "got.zip")
+	d.write("kept.zip", "what was there")
+	zip, err := os.ReadFile(filepath.Join(d.Dir, "got.zip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, damaged := range map[string][]byte{
+		"another byte": append([]byte{zip[0] ^ 1}, zip[1:]...), "too short": zip[:len(zip)-1], "too long": append(zip[:len(zip):len(zip)], 0),
+	} {
+		d.through(s.proxy(t, func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.HasSuffix(r.URL.Path, "/archive") {
+				return false
+			}
+			w.Write(damaged)
+			return true
+		}))
+		r := d.fails(6, []string{"arrived damaged", "code digest_mismatch"}, "bundle", "download", "1.0.0", "-o", "kept.zip")
+		if b, _ := os.ReadFile(filepath.Join(d.Dir, "kept.zip")); string(b) != "what was there" {
+			t.Errorf("%s: the file was overwritten\n%s", name, r.err)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(d.Dir, ".kept*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 func TestForeignZipIsRepacked(t *testing.T) {
 	t.Parallel()
 	_, d := ready(t)
