@@ -51,15 +51,6 @@ func bundleConfig(file string) (string, error) {
 		EntryPoints: []string{file}, AbsWorkingDir: filepath.Dir(file), Bundle: true, LogLevel: api.LogLevelSilent,
 		Platform: api.PlatformNode, Format: api.FormatCommonJS, Target: api.ES2017, TsconfigRaw: "{}",
 		Sourcemap: api.SourceMapInline, SourcesContent: api.SourcesContentExclude,
-		Plugins: []api.Plugin{{Name: "types-only", Setup: func(b api.PluginBuild) {
-			b.OnResolve(api.OnResolveOptions{Filter: `^@capacitor/cli$`}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
-				return api.OnResolveResult{Path: a.Path, Namespace: "empty"}, nil
-			})
-			empty := "module.exports = {}"
-			b.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: "empty"}, func(api.OnLoadArgs) (api.OnLoadResult, error) {
-				return api.OnLoadResult{Contents: &empty}, nil
-			})
-		}}},
 	})
 	if len(built.Errors) > 0 {
 		m := built.Errors[0]

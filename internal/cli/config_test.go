@@ -68,6 +68,8 @@ func TestConfigsOfEveryKindAreRead(t *testing.T) {
 			d.noConfig()
 			d.Environ = append(d.Environ, "APP_ID=com.example.env")
 			d.write("stage.ts", "export const stage: string = 'beta';")
+			// Keeps imports that only types use, and would pull the Capacitor CLI in.
+			d.write("tsconfig.json", `{"compilerOptions":{"verbatimModuleSyntax":true}}`)
 			d.write(tt.file, tt.text)
 			if c := d.check(); c.App != tt.app || c.Version != tt.version {
 				t.Errorf("app %q, version %q; want %q, %q", c.App, c.Version, tt.app, tt.version)
@@ -148,7 +150,7 @@ func TestConfigThatNeverEndsIsStopped(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	s.evalLimit = time.Hour
+	s.evalLimit = 5 * time.Second
 	stop()
 	if _, err := s.evaluate(ctx, filepath.Join(d.Dir, "capacitor.config.js")); !errors.Is(err, context.Canceled) {
 		t.Errorf("after a signal the error is %v", err)
