@@ -20,8 +20,9 @@ import (
 	"github.com/capstan-ota/capstan/internal/term"
 )
 
-// senders is how many files are sent at once.
-const senders = 6
+// senders is how many files are sent at once. Most files of a web build are
+// small, and each waits for the network and for the server's disk.
+const senders = 12
 
 // upload is one upload on its way. Its order is that of the write path: bytes
 // first, which nobody sees; then the bundle; then, by compare-and-set on what

@@ -75,9 +75,12 @@ func (p *Progress) draw() {
 		return
 	}
 	p.last, p.drawn = now, true
-	text := p.label + " " + Bytes(p.done)
-	if p.total > 0 {
+	text := p.label
+	switch {
+	case p.total > 0:
 		text = fmt.Sprintf("%s %3d %% of %s", p.label, min(100, p.done*100/p.total), Bytes(p.total))
+	case p.done > 0:
+		text += " " + Bytes(p.done)
 	}
 	if p.tail != "" {
 		text += ", " + p.tail

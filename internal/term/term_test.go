@@ -55,11 +55,12 @@ func TestProgressIsDrawnOnATerminalAndVanishes(t *testing.T) {
 	s.now = s.now.Add(time.Second)
 	p.Add(500)
 	p.Stage("checking", 0)
+	p.Add(3)
 	s.now = s.now.Add(time.Second)
 	p.Tail("nearly done")
 	p.Finish()
 	p.Add(1)
-	want := "\rsending   0 % of 2.0 kB\x1b[K" + "\rsending  50 % of 2.0 kB\x1b[K" + "\rchecking 0 B\x1b[K" + "\rchecking 0 B, nearly done\x1b[K" + "\r\x1b[K"
+	want := "\rsending   0 % of 2.0 kB\x1b[K" + "\rsending  50 % of 2.0 kB\x1b[K" + "\rchecking\x1b[K" + "\rchecking 3 B, nearly done\x1b[K" + "\r\x1b[K"
 	if got := s.err.String(); got != want {
 		t.Errorf("drawn\n%q, want\n%q", got, want)
 	}
