@@ -56,27 +56,41 @@ type AppState struct {
 }
 
 // LiveWalk finds the releases of one channel that may still serve somebody: it
-// is shown them newest first, until newer finished ones cover every platform
-// for every native version. A finished release covers the platforms for which
-// its bundle has no lowest native version. That a release is superseded is
-// never written down: it follows from the rows.
-type LiveWalk struct{ covered PlatformSet }
+// is shown them newest first. A finished release covers, per platform, every
+// native version from the lowest that its bundle can run; a release is live
+// while there is a platform and a native version that it can serve and that no
+// newer finished one covers. That a release is superseded is never written
+// down: it follows from the rows.
+type LiveWalk struct {
+	covered PlatformSet // for every native version
+	above   PlatformSet // from the version in from upwards
+	from    [len(Platforms)]Version
+}
 
 // Done reports whether no older release can be live.
 func (w *LiveWalk) Done() bool { return w.covered == AllPlatforms }
 
 // Next takes the next older release and reports whether it is live. nativeMin
-// belongs to its bundle; nil for built-in.
+// belongs to its bundle; nil for built-in. A bound that is no version counts
+// as none.
 func (w *LiveWalk) Next(r Release, nativeMin map[Platform]string) bool {
 	if w.Done() || r.Ended() {
 		return false
 	}
-	if r.Finished() {
-		for _, p := range Platforms {
-			if _, bounded := nativeMin[p]; !bounded {
-				w.covered = w.covered.With(p, true)
-			}
+	live := false
+	for i, p := range Platforms {
+		lowest, bounded := ParseVersion(nativeMin[p])
+		if w.covered.Has(p) || bounded && w.above.Has(p) && !lowest.Less(w.from[i]) {
+			continue
+		}
+		live = true
+		switch {
+		case !r.Finished():
+		case bounded:
+			w.above, w.from[i] = w.above.With(p, true), lowest
+		default:
+			w.covered = w.covered.With(p, true)
 		}
 	}
-	return true
+	return live
 }
