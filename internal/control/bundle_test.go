@@ -244,13 +244,14 @@ func TestServedBundleCannotBeDeleted(t *testing.T) {
 	})
 }
 
-// Collection runs all the time while bundles with shared contents are deleted
-// and published. Whatever was acknowledged as ready must have its bytes.
+// Collection runs all the time while bundles with shared contents are uploaded,
+// released and superseded. Eight hours pass with each upload, and in the middle
+// of every fourth more than a lease lasts. What was acknowledged must have its
+// bytes.
 func TestCollectionRacesPublishing(t *testing.T) {
-	storetest.Run(t, func(t *testing.T, db *store.DB) {
+	storetest.RunClock(t, func(t *testing.T, db *store.DB, clock *storetest.Clock) {
 		w := newWorld(t, db)
-		// Leases end while they are still needed, as if uploads took a day.
-		w.Now = func() time.Time { return time.Now().Add(-24*time.Hour + 150*time.Millisecond) }
+		w.Now = clock.Now
 		keep := store.Keep{Grace: time.Nanosecond, Releases: 1, Seen: time.Nanosecond, Unnamed: time.Nanosecond}
 		ctx, stop := context.WithCancel(t.Context())
 		var collected atomic.Int64
@@ -266,10 +267,14 @@ func TestCollectionRacesPublishing(t *testing.T) {
 			}
 		})
 		// On with it until both have had their way with each other.
-		const wantCollected, wantPublished, most = 10, 3, 2000
+		const wantCollected, wantPublished, most = 20, 20, 500
 		published, refused := 0, 0
 		for i := 0; i < most && (collected.Load() < wantCollected || published < wantPublished); i++ {
 			version := fmt.Sprintf("1.0.1-%d", i)
+			clock.Add(8 * time.Hour)
+			if i%4 == 3 {
+				wg.Go(func() { clock.Add(30 * time.Hour) })
+			}
 			b, err := w.publishOnce(version, w.source(site(version)))
 			if err == nil {
 				published++

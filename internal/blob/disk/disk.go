@@ -269,8 +269,10 @@ func found(err error, digest capstan.Digest, doing string) error {
 func full(err error, format string, args ...any) error {
 	doing := fmt.Sprintf(format, args...)
 	if isFull(err) {
-		return capstan.Errorf(capstan.CodeStorageFull, "%s: the disk is full: %w", doing, err).
-			Hint("free space on the server, then run the command again")
+		// The cause names a path of the server: it is for the log alone.
+		e := capstan.Errorf(capstan.CodeStorageFull, "%s: the disk is full", doing)
+		e.Err = err
+		return e.Hint("free space on the server, then run the command again")
 	}
 	return fmt.Errorf("%s: %w", doing, err)
 }
